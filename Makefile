@@ -1,0 +1,47 @@
+# Each target makes and fills .venv when it has to: a machine with Python 3.11 and make is enough.
+# Another interpreter: make test PYTHON=python3.12
+
+# A version manager may leave a python3.11 on the path that does not start: run it before using it.
+PYTHON ?= $(shell python3.11 -c "" 2>/dev/null && echo python3.11 || echo python3)
+VENV := .venv
+RUN := $(VENV)/bin/python
+INSTALLED := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-all lint format clean
+
+help:
+	@echo "make demo      fit, backtest and forecast real data, and draw the chart"
+	@echo "make test      the tests, without the slow ones"
+	@echo "make test-all  every test"
+	@echo "make lint      formatting, lint rules and types"
+	@echo "make format    apply the formatting and the safe fixes"
+	@echo "make clean     remove .venv and what tools and builds left behind"
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || \
+		{ echo "informer-forecaster needs Python 3.11 or newer: make PYTHON=/path/to/python3.11"; exit 1; }
+	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --disable-pip-version-check -c constraints.txt -e ".[test]"
+	@touch $@
+
+demo: $(INSTALLED)
+	$(RUN) docs/examples/quickstart.py
+
+test: $(INSTALLED)
+	$(RUN) -m pytest -m "not slow"
+
+test-all: $(INSTALLED)
+	$(RUN) -m pytest
+
+lint: $(INSTALLED)
+	$(RUN) -m ruff format --check .
+	$(RUN) -m ruff check .
+	$(RUN) -m mypy
+
+format: $(INSTALLED)
+	$(RUN) -m ruff check --fix --exit-zero --quiet .
+	$(RUN) -m ruff format .
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,111 @@
+"""Calendar features of a time index, in [-0.5, 0.5]: the paper's time stamps (appendix B)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+FloatArray = npt.NDArray[np.float64]
+
+DAY = 86_400.0
+
+# name -> (value of a time stamp counted from 0, largest value)
+_FEATURES: dict[str, tuple[Callable[[pd.DatetimeIndex], object], int]] = {
+    "second_of_minute": (lambda index: index.second, 59),
+    "minute_of_hour": (lambda index: index.minute, 59),
+    "hour_of_day": (lambda index: index.hour, 23),
+    "day_of_week": (lambda index: index.dayofweek, 6),
+    "day_of_month": (lambda index: index.day - 1, 30),
+    "day_of_year": (lambda index: index.dayofyear - 1, 365),
+    "week_of_year": (lambda index: index.isocalendar().week.to_numpy() - 1, 52),
+    "month_of_year": (lambda index: index.month - 1, 11),
+}
+
+# Longest step in seconds for which these features tell two steps apart, and their names.
+_DAILY = ("day_of_week", "day_of_month", "day_of_year")
+_INFORMATIVE: tuple[tuple[float, tuple[str, ...]], ...] = (
+    (59, ("second_of_minute", "minute_of_hour", "hour_of_day", *_DAILY)),
+    (3599, ("minute_of_hour", "hour_of_day", *_DAILY)),
+    (DAY - 1, ("hour_of_day", *_DAILY)),
+    (6.9 * DAY, _DAILY),
+    (27 * DAY, ("day_of_month", "week_of_year")),
+    (360 * DAY, ("month_of_year",)),
+)
+
+
+def informative_features(frequency: pd.DateOffset | str) -> tuple[str, ...]:
+    """Names of the calendar features that tell the steps of ``frequency`` apart.
+
+    Parameters
+    ----------
+    frequency : pandas.DateOffset or str
+        The step between two time stamps.
+
+    Returns
+    -------
+    tuple of str
+        Empty for a step of a year or more.
+
+    Examples
+    --------
+    >>> from informer_forecaster.adapters.time_features import informative_features
+    >>> informative_features("h")
+    ('hour_of_day', 'day_of_week', 'day_of_month', 'day_of_year')
+    >>> informative_features("MS")
+    ('month_of_year',)
+    """
+    # Several steps, as one may be short: a business day after a Thursday, a month in February.
+    stamps = pd.date_range("2001-01-01", periods=14, freq=frequency)
+    step = float(np.median(np.diff(stamps.to_numpy()) / np.timedelta64(1, "s")))
+    return next((names for longest, names in _INFORMATIVE if step <= longest), ())
+
+
+class TimeFeatures:
+    """Callable that maps a time index to its calendar features; one of Darts' custom encoders.
+
+    Parameters
+    ----------
+    names : tuple of str
+        Features, from those that :func:`informative_features` returns.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from informer_forecaster.adapters.time_features import TimeFeatures
+    >>> TimeFeatures(("month_of_year",))(pd.DatetimeIndex(["2020-01-31", "2020-12-01"]))
+    array([[-0.5],
+           [ 0.5]])
+    """
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self.names = names
+
+    def __call__(self, index: pd.Index[Any]) -> FloatArray:
+        """Compute the features of ``index``, shape ``(len(index), len(names))``."""
+        if not isinstance(index, pd.DatetimeIndex):
+            raise ValueError(
+                "time features need time stamps, as in training; got an index of type "
+                f"{type(index).__name__}. Give series with a DatetimeIndex, or train with "
+                "`time_features=False`."
+            )
+        columns = []
+        for name in self.names:
+            value, largest = _FEATURES[name]
+            columns.append(np.asarray(value(index), dtype=np.float64) / largest - 0.5)
+        return np.stack(columns, axis=1)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether ``other`` computes the same features."""
+        return isinstance(other, TimeFeatures) and self.names == other.names
+
+    def __hash__(self) -> int:
+        """Hash of the names."""
+        return hash(self.names)
+
+    def __repr__(self) -> str:
+        """Show the names."""
+        return f"TimeFeatures({self.names})"

@@ -1,0 +1,192 @@
+"""The configuration of the network: the only place where a default value is written."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Literal
+
+ACTIVATIONS = ("gelu", "relu")
+ATTENTIONS = ("prob", "full")
+PADDING_MODES = ("replicate", "circular")
+
+
+@dataclass(frozen=True)
+class InformerConfig:
+    """Sizes and architecture of an :class:`~informer_forecaster.Informer`.
+
+    Parameters
+    ----------
+    input_chunk_length : int
+        Steps of the look-back window, ``L`` (the paper's ``L_x``).
+    output_chunk_length : int
+        Steps forecast in one pass, ``H`` (the paper's ``L_y``).
+    num_targets : int
+        Components of the target series, ``C``.
+    num_past_covariates : int
+        Series known up to the forecast origin only, ``X``.
+    num_future_covariates : int
+        Series known over the horizon too, time stamps included, ``F``.
+    num_static_covariates : int
+        Numbers that belong to the series and do not change, ``Z``.
+    num_parameters : int
+        Numbers forecast for each value, ``P``: 1, or as many as the likelihood has parameters.
+    d_model : int
+        Width of a token.
+    nhead : int
+        Attention heads; divides ``d_model``.
+    num_encoder_layers : int
+        Attention layers of the encoder's main stack.
+    num_decoder_layers : int
+        Layers of the decoder.
+    dim_feedforward : int
+        Width inside the position-wise feed-forward network.
+    dropout : float
+        Probability of dropping a value: after the embedding, on attention weights, and in both
+        halves of each layer.
+    activation : {"gelu", "relu"}
+        Activation of the feed-forward network.
+    attention : {"prob", "full"}
+        Self-attention: ProbSparse (section 3.1 of the paper) or full (the paper's Informer†).
+    sampling_factor : int
+        The paper's ``c``: ``c * ceil(ln L)`` queries are active, ranked by ``c * ceil(ln S)`` keys.
+    distil : bool
+        Whether each encoder layer but the last is followed by distilling, which halves the tokens.
+    num_encoder_stacks : int
+        Replica stacks of the encoder; stack ``n`` sees the last ``1 / 2**n`` of the tokens.
+    start_token_length : int or None
+        Steps of the input that the decoder starts from; ``None`` stands for half of the input.
+    patch_length : int
+        Steps in one token; 1 as in the paper.
+    channel_independent : bool
+        Whether each target component is forecast on its own, by shared weights.
+    lookback_skip : bool
+        Whether a linear map from the look-back to the horizon is added to the output.
+    decoder_causal : bool
+        Whether the decoder's self-attention is masked, as in the paper.
+    padding_mode : {"replicate", "circular"}
+        What the convolutions see beyond the ends: the end value, or the other end as in the
+        original code.
+
+    Raises
+    ------
+    ValueError
+        If a value is outside its range; the message names the argument, the rule and the value.
+
+    Examples
+    --------
+    >>> from informer_forecaster import InformerConfig
+    >>> config = InformerConfig(input_chunk_length=96, output_chunk_length=24, num_targets=7)
+    >>> config.start_token_length
+    48
+    """
+
+    input_chunk_length: int
+    output_chunk_length: int
+    num_targets: int
+    num_past_covariates: int = 0
+    num_future_covariates: int = 0
+    num_static_covariates: int = 0
+    num_parameters: int = 1
+    d_model: int = 64
+    nhead: int = 4
+    num_encoder_layers: int = 2
+    num_decoder_layers: int = 1
+    dim_feedforward: int = 256
+    dropout: float = 0.1
+    activation: Literal["gelu", "relu"] = "gelu"
+    attention: Literal["prob", "full"] = "prob"
+    sampling_factor: int = 5
+    distil: bool = True
+    num_encoder_stacks: int = 1
+    start_token_length: int | None = None
+    patch_length: int = 1
+    channel_independent: bool = False
+    lookback_skip: bool = False
+    decoder_causal: bool = True
+    padding_mode: Literal["replicate", "circular"] = "replicate"
+
+    def __post_init__(self) -> None:
+        """Resolve ``start_token_length`` and check every field."""
+        for name in _COUNTS_FROM_ONE:
+            _check_integer(name, getattr(self, name), minimum=1)
+        for name in _COUNTS_FROM_ZERO:
+            _check_integer(name, getattr(self, name), minimum=0)
+        if self.start_token_length is None:
+            object.__setattr__(self, "start_token_length", self.input_chunk_length // 2)
+        _check_integer("start_token_length", self.start_token_length, minimum=0)
+        for name in _SWITCHES:
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"`{name}` must be True or False; got {getattr(self, name)!r}.")
+        _check_choice("activation", self.activation, ACTIVATIONS)
+        _check_choice("attention", self.attention, ATTENTIONS)
+        _check_choice("padding_mode", self.padding_mode, PADDING_MODES)
+        self._check_relations()
+
+    def _check_relations(self) -> None:
+        if isinstance(self.dropout, bool) or not isinstance(self.dropout, int | float):
+            raise ValueError(f"`dropout` must be a number in [0, 1); got {self.dropout!r}.")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"`dropout` must be in [0, 1); got {self.dropout}.")
+        if self.d_model % self.nhead:
+            raise ValueError(
+                f"`d_model` must be divisible by `nhead`; got d_model={self.d_model} and "
+                f"nhead={self.nhead}. Choose for example "
+                f"d_model={-(-self.d_model // self.nhead) * self.nhead}."
+            )
+        if self.num_start_steps > self.input_chunk_length:
+            raise ValueError(
+                "`start_token_length` must not exceed `input_chunk_length`; got "
+                f"start_token_length={self.start_token_length} and "
+                f"input_chunk_length={self.input_chunk_length}. Leave it out for half of the input."
+            )
+        if self.num_encoder_stacks > self.num_encoder_layers:
+            raise ValueError(
+                "`num_encoder_stacks` must not exceed `num_encoder_layers`, as each further stack "
+                f"has one layer fewer; got num_encoder_stacks={self.num_encoder_stacks} and "
+                f"num_encoder_layers={self.num_encoder_layers}."
+            )
+
+    @property
+    def num_start_steps(self) -> int:
+        """The resolved ``start_token_length``, in steps."""
+        assert self.start_token_length is not None  # resolved in __post_init__
+        return self.start_token_length
+
+    @property
+    def num_value_channels(self) -> int:
+        """Channels of the value embedding: the targets of one sample and the past covariates."""
+        targets = 1 if self.channel_independent else self.num_targets
+        return targets + self.num_past_covariates
+
+    def num_tokens(self, steps: int) -> int:
+        """Tokens that hold ``steps`` steps."""
+        return -(-steps // self.patch_length)
+
+
+_COUNTS_FROM_ONE = (
+    "input_chunk_length",
+    "output_chunk_length",
+    "num_targets",
+    "num_parameters",
+    "d_model",
+    "nhead",
+    "num_encoder_layers",
+    "num_decoder_layers",
+    "dim_feedforward",
+    "sampling_factor",
+    "num_encoder_stacks",
+    "patch_length",
+)
+_COUNTS_FROM_ZERO = ("num_past_covariates", "num_future_covariates", "num_static_covariates")
+_SWITCHES = ("distil", "channel_independent", "lookback_skip", "decoder_causal")
+
+
+def _check_integer(name: str, value: object, minimum: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
+        raise ValueError(f"`{name}` must be an integer of at least {minimum}; got {value!r}.")
+
+
+def _check_choice(name: str, value: object, choices: Collection[str]) -> None:
+    if value not in choices:
+        raise ValueError(f"`{name}` must be one of {', '.join(map(repr, choices))}; got {value!r}.")

@@ -1,0 +1,92 @@
+"""Tokens from values, positions, time stamps and static covariates: appendix B of the paper."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from .config import InformerConfig
+
+
+def fold_patches(x: Tensor, patch_length: int, *, pad_left: bool) -> Tensor:
+    """Fold ``(B, L, C)`` into tokens ``(B, N, patch_length*C)``, repeating an end value to fill up.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from informer_forecaster._network.embedding import fold_patches
+    >>> fold_patches(torch.arange(5.0).view(1, 5, 1), 2, pad_left=True)
+    tensor([[[0., 0.],
+             [1., 2.],
+             [3., 4.]]])
+    """
+    missing = -x.shape[1] % patch_length
+    if missing:
+        end = x[:, :1] if pad_left else x[:, -1:]
+        filling = end.expand(-1, missing, -1)
+        x = torch.cat([filling, x] if pad_left else [x, filling], dim=1)
+    return x.unflatten(1, (-1, patch_length)).flatten(2)
+
+
+def sinusoidal_position(num_tokens: int, d_model: int) -> Tensor:
+    """Sine and cosine position code ``(N, M)``, for any length and any width.
+
+    Even columns hold sines, odd ones cosines, of frequencies ``10000 ** (-2i / M)``.
+    """
+    position = torch.arange(num_tokens, dtype=torch.float64).unsqueeze(1)
+    column = torch.arange(0, d_model, 2, dtype=torch.float64)
+    angle = position * torch.exp(column * (-math.log(10000.0) / d_model))
+    code = torch.stack([angle.sin(), angle.cos()], dim=2).flatten(1)
+    return code[:, :d_model].float()
+
+
+class TokenEmbedding(nn.Module):
+    """Sum of value, position, time-stamp and static embeddings, then dropout.
+
+    Parameters
+    ----------
+    config : InformerConfig
+        Sizes and padding.
+    num_tokens : int
+        Tokens of the sequence, ``N``.
+    dropout : torch.nn.Module
+        Dropout on the sum.
+    """
+
+    position: Tensor
+
+    def __init__(self, config: InformerConfig, num_tokens: int, dropout: nn.Module) -> None:
+        super().__init__()
+        # NOTE[DIFF] the ends are padded with the end value. The original pads circularly, which
+        # mixes the newest value into the first token; `padding_mode="circular"` does so too.
+        self.value = nn.Conv1d(
+            config.num_value_channels * config.patch_length,
+            config.d_model,
+            kernel_size=3,
+            padding=1,
+            padding_mode=config.padding_mode,
+        )
+        self.time_stamp = self._linear(config.num_future_covariates * config.patch_length, config)
+        # NOTE[DIFF] static covariates are ours: a linear map added to every token.
+        self.static = self._linear(config.num_static_covariates, config)
+        code = sinusoidal_position(num_tokens, config.d_model)
+        self.register_buffer("position", code, persistent=False)
+        self.dropout = dropout
+
+    def forward(self, values: Tensor, time_stamps: Tensor | None, static: Tensor | None) -> Tensor:
+        """Embed values ``(B, N, .)``, time stamps ``(B, N, .)`` and static ``(B, Z)``."""
+        x = self.value(values.transpose(1, 2)).transpose(1, 2) + self.position
+        if self.time_stamp is not None:
+            x = x + self.time_stamp(time_stamps)
+        if self.static is not None:
+            x = x + self.static(static).unsqueeze(1)
+        embedded: Tensor = self.dropout(x)
+        return embedded
+
+    @staticmethod
+    def _linear(num_inputs: int, config: InformerConfig) -> nn.Linear | None:
+        """A map to the tokens' width, or none where there is nothing to map."""
+        # The value embedding has the bias.
+        return nn.Linear(num_inputs, config.d_model, bias=False) if num_inputs else None

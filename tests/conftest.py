@@ -1,0 +1,97 @@
+"""What every test needs: one thread, no window, no litter, no chatter."""
+
+from __future__ import annotations
+
+import logging
+import os
+
+# Read when torch and matplotlib are imported, so set before any test module is. With two threads a
+# network as small as the tests' takes several times longer than with one.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+import pytest
+
+
+def pytest_configure() -> None:
+    """Drop what Darts and Lightning report about every fit; warnings and errors stay."""
+    logging.disable(logging.INFO)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs a CUDA device where there is none."""
+    marked = [item for item in items if item.get_closest_marker("gpu")]
+    if marked:
+        # Not at the top: a run without such a test need not wait for torch to be collected.
+        import torch
+
+        if not torch.cuda.is_available():
+            for item in marked:
+                item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def scratch_directory(tmp_path_factory: pytest.TempPathFactory):
+    """Run in an empty directory, where logs and checkpoints of a fit do no harm.
+
+    Of the whole session, so that fixtures that fit a model once for a module run there too.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("cwd"))
+        yield
+
+
+@pytest.fixture(scope="session")
+def tiny_model():
+    """Make a model that fits in a twentieth of a second; ``trainer`` adds trainer arguments."""
+    from informer_forecaster import InformerModel
+
+    def make(
+        input_chunk_length=8, output_chunk_length=4, cls=InformerModel, trainer=None, **kwargs
+    ):
+        quiet = dict.fromkeys(("enable_progress_bar", "enable_model_summary", "logger"), False)
+        small = {"d_model": 8, "nhead": 2, "dim_feedforward": 8, "batch_size": 8, "n_epochs": 1}
+        trainer = {"accelerator": "cpu", "limit_train_batches": 2, **quiet, **(trainer or {})}
+        if not kwargs.get("save_checkpoints"):
+            trainer.setdefault("enable_checkpointing", False)
+        arguments = {**small, "random_state": 0, "pl_trainer_kwargs": trainer, **kwargs}
+        return cls(input_chunk_length, output_chunk_length, **arguments)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def waves():
+    """Make a series of noisy waves around 10, hourly or, with ``index="range"``, by steps."""
+    import numpy as np
+    import pandas as pd
+    from darts import TimeSeries
+
+    def make(length=40, components=1, index="datetime", seed=0, dtype=np.float64, static=None):
+        steps = np.arange(length)[:, None]
+        phase = np.arange(components)
+        noise = np.random.default_rng(seed).normal(scale=0.1, size=(length, components))
+        values = 10 + np.sin(steps * (2 * np.pi / 12) + phase + seed) + noise
+        times = (
+            pd.RangeIndex(5, 5 + length)
+            if index == "range"
+            else pd.date_range("2024-02-27", periods=length, freq="h")
+        )
+        names = [f"wave_{component}" for component in range(components)]
+        series = TimeSeries.from_times_and_values(times, values, columns=names)
+        series = series if static is None else series.with_static_covariates(static)
+        return series.astype(dtype)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def with_value():
+    """Copy a series with ``value`` at some of its steps, in every component unless one is given."""
+
+    def replace(series, steps, value, component=slice(None)):
+        values = series.all_values()
+        values[steps, component] = value
+        return series.with_values(values)
+
+    return replace

@@ -1,0 +1,225 @@
+"""Shapes, invariances and errors of the network, for any weights."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from informer_forecaster import Informer, InformerConfig
+from informer_forecaster._network.embedding import fold_patches, sinusoidal_position
+
+SMALL = {"d_model": 8, "nhead": 2, "dim_feedforward": 16}
+LENGTHS = [(1, 1), (1, 9), (9, 1), (13, 7), (96, 24)]
+MODES = [
+    {},
+    {"attention": "full"},
+    {"distil": False},
+    {"num_encoder_layers": 3, "num_encoder_stacks": 3},
+    {"num_decoder_layers": 2},
+    {"start_token_length": 0},
+    {"start_token_length": 1},
+    {"padding_mode": "circular"},
+    {"patch_length": 5},
+    {"channel_independent": True},
+    {"lookback_skip": True},
+    {"decoder_causal": False},
+    {"patch_length": 4, "channel_independent": True, "lookback_skip": True, "activation": "relu"},
+]
+
+
+def make_inputs(config: InformerConfig, batch: int = 2) -> list[torch.Tensor | None]:
+    past, ahead = config.input_chunk_length, config.output_chunk_length
+    shapes = [
+        (batch, past, config.num_targets),
+        (batch, past, config.num_past_covariates),
+        (batch, past + ahead, config.num_future_covariates),
+        (batch, config.num_static_covariates),
+    ]
+    return [torch.randn(shape) if shape[-1] else None for shape in shapes]
+
+
+@pytest.mark.parametrize("mode", MODES, ids=str)
+@pytest.mark.parametrize(("length", "horizon"), LENGTHS)
+@pytest.mark.parametrize("covariates", [(0, 0, 0), (2, 0, 0), (0, 3, 0), (2, 3, 4)], ids=str)
+def test_every_mode_maps_every_length(
+    mode: dict[str, object], length: int, horizon: int, covariates: tuple[int, int, int]
+) -> None:
+    """Any lengths and covariates give (B, H, C, P), and every weight that is used learns."""
+    past, future, static = covariates
+    config = InformerConfig(
+        length,
+        horizon,
+        num_targets=3,
+        num_past_covariates=past,
+        num_future_covariates=future,
+        num_static_covariates=static,
+        num_parameters=2,
+        **{**SMALL, **mode},
+    )
+    network = Informer(config)
+    forecast = network(*make_inputs(config))
+    assert forecast.shape == (2, horizon, 3, 2)
+    assert bool(forecast.isfinite().all())
+    forecast.square().mean().backward()
+    assert all(p.grad is not None for p in network.parameters())
+    network.eval()
+    inputs = make_inputs(config, batch=1)
+    assert torch.equal(network(*inputs), network(*inputs))
+
+
+def test_one_sample_of_one_step_trains() -> None:
+    """Batch norm has no variance over one token; the last batch of an epoch can be that small."""
+    config = InformerConfig(1, 1, num_targets=1, **SMALL)
+    forecast = Informer(config).train()(torch.randn(1, 1, 1))
+    assert bool(forecast.isfinite().all())
+
+
+@pytest.mark.parametrize("patch_length", [1, 4])
+def test_channel_independence(patch_length: int) -> None:
+    """Changing one component leaves the forecasts of the others as they are."""
+    config = InformerConfig(
+        24, 12, num_targets=3, channel_independent=True, patch_length=patch_length, **SMALL
+    )
+    network = Informer(config).eval()
+    x = torch.randn(2, 24, 3)
+    changed = x.clone()
+    changed[:, :, 1] += 1.0
+    before, after = network(x), network(changed)
+    torch.testing.assert_close(before[:, :, [0, 2]], after[:, :, [0, 2]], rtol=0, atol=1e-6)
+    assert not torch.allclose(before[:, :, 1], after[:, :, 1])
+
+
+def test_channel_independent_components_share_weights() -> None:
+    """Permuting the components permutes the forecast."""
+    config = InformerConfig(24, 12, num_targets=3, channel_independent=True, **SMALL)
+    network = Informer(config).eval()
+    x = torch.randn(2, 24, 3)
+    order = [2, 0, 1]
+    torch.testing.assert_close(network(x[:, :, order]), network(x)[:, :, order])
+
+
+def test_lookback_skip_adds_the_linear_map() -> None:
+    config = InformerConfig(24, 12, num_targets=2, num_parameters=3, lookback_skip=True, **SMALL)
+    network = Informer(config).eval()
+    x = torch.randn(2, 24, 2)
+    with_skip = network(x)
+    weight, bias = network.lookback_skip.weight, network.lookback_skip.bias
+    expected = torch.einsum("blc,ol->boc", x, weight) + bias[:, None]
+    expected = expected.unflatten(1, (12, 3)).transpose(2, 3)
+    network.lookback_skip = None
+    torch.testing.assert_close(with_skip - network(x), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_causal_decoder_cannot_see_later_time_stamps() -> None:
+    """Full masked attention: time stamps of later steps leave earlier steps unchanged."""
+    config = InformerConfig(
+        24,
+        12,
+        num_targets=1,
+        num_future_covariates=2,
+        attention="full",
+        num_decoder_layers=2,
+        **SMALL,
+    )
+    x, future = torch.randn(1, 24, 1), torch.randn(1, 36, 2)
+    changed = future.clone()
+    changed[:, 30:] += 1.0
+    for causal in (True, False):
+        network = Informer(dataclasses.replace(config, decoder_causal=causal)).eval()
+        before, after = network(x, None, future), network(x, None, changed)
+        assert torch.allclose(before[:, :6], after[:, :6], atol=1e-6) == causal
+        assert not torch.allclose(before[:, 6:], after[:, 6:], atol=1e-6)
+
+
+def test_the_last_layer_drops_start_tokens_without_a_change() -> None:
+    """Cutting them before the feed-forward network saves time and gives the same forecast."""
+    config = InformerConfig(24, 12, num_targets=1, num_decoder_layers=2, **SMALL)
+    network = Informer(config).eval()
+    tokens, memory = torch.randn(2, 24, 8), torch.randn(2, 6, 8)
+    cut = network.decoder(tokens, memory, num_placeholders=12)
+    whole = network.decoder(tokens, memory, num_placeholders=24)
+    torch.testing.assert_close(cut, whole[:, -12:])
+
+
+def test_pyramid_stacks_see_the_end_of_the_input() -> None:
+    """Stack n of the pyramid sees the last 1/2**n of the tokens; all outputs have one length."""
+    config = InformerConfig(
+        96, 24, num_targets=1, num_encoder_layers=3, num_encoder_stacks=3, **SMALL
+    )
+    encoder = Informer(config).eval().encoder
+    tokens = torch.randn(1, 96, 8)
+    memory = encoder(tokens)
+    assert memory.shape == (1, 3 * 24, 8)
+    for n, stack in enumerate(encoder.stacks):
+        expected = stack(tokens[:, 96 - 96 // 2**n :])
+        torch.testing.assert_close(memory[:, 24 * n : 24 * (n + 1)], expected)
+
+
+@pytest.mark.parametrize(("length", "patch_length"), [(1, 1), (5, 2), (7, 7), (3, 8), (12, 4)])
+def test_folding_keeps_order_and_repeats_ends(length: int, patch_length: int) -> None:
+    x = torch.arange(float(length)).view(1, length, 1)
+    left = fold_patches(x, patch_length, pad_left=True).flatten()
+    right = fold_patches(x, patch_length, pad_left=False).flatten()
+    assert left[-length:].tolist() == right[:length].tolist() == list(range(length))
+    assert set(left[:-length].tolist()) <= {0.0}
+    assert set(right[length:].tolist()) <= {float(length - 1)}
+
+
+@pytest.mark.parametrize("d_model", [1, 2, 7, 64])
+def test_position_code(d_model: int) -> None:
+    """Any width, odd ones too, and any length; longer codes begin with the shorter ones."""
+    code = sinusoidal_position(6000, d_model)
+    assert code.shape == (6000, d_model)
+    torch.testing.assert_close(code[:, 0], torch.arange(6000.0).double().sin().float())
+    assert torch.equal(code[:10], sinusoidal_position(10, d_model))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"input_chunk_length": 0}, "`input_chunk_length` must be an integer of at least 1; got 0"),
+        ({"output_chunk_length": 1.5}, "`output_chunk_length` must be an integer .* got 1.5"),
+        ({"num_targets": True}, "`num_targets` must be an integer"),
+        ({"num_past_covariates": -1}, "`num_past_covariates` .* at least 0; got -1"),
+        (
+            {"d_model": 10, "nhead": 4},
+            "divisible by `nhead`; got d_model=10 and nhead=4.*d_model=12",
+        ),
+        (
+            {"start_token_length": 25},
+            "must not exceed `input_chunk_length`; got start_token_length=25",
+        ),
+        ({"start_token_length": -1}, "`start_token_length` must be an integer of at least 0"),
+        ({"activation": "gulu"}, "`activation` must be one of 'gelu', 'relu'; got 'gulu'"),
+        ({"attention": "sparse"}, "`attention` must be one of 'prob', 'full'; got 'sparse'"),
+        ({"padding_mode": "zeros"}, "`padding_mode` must be one of"),
+        ({"dropout": 1.0}, r"`dropout` must be in \[0, 1\); got 1.0"),
+        ({"dropout": "0.1"}, "`dropout` must be a number"),
+        ({"distil": 1}, "`distil` must be True or False; got 1"),
+        ({"num_encoder_stacks": 3}, "must not exceed `num_encoder_layers`"),
+    ],
+)
+def test_a_bad_field_is_refused(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        InformerConfig(
+            **{"input_chunk_length": 24, "output_chunk_length": 12, "num_targets": 1, **changes}
+        )
+
+
+@pytest.mark.parametrize("position", range(4))
+def test_a_bad_shape_is_refused(position: int) -> None:
+    """Broadcasting would otherwise give a forecast from the wrong numbers."""
+    config = InformerConfig(24, 12, 2, 1, 3, 4, **SMALL)
+    network = Informer(config)
+    names = ["past_target", "past_covariates", "future_covariates", "static_covariates"]
+    inputs = make_inputs(config)
+    inputs[position] = inputs[position][..., :-1]
+    with pytest.raises(ValueError, match=f"`{names[position]}` must have the shape"):
+        network(*inputs)
+    if position:
+        inputs[position] = None
+        with pytest.raises(ValueError, match=f"`{names[position]}` must have .* got none"):
+            network(*inputs)
+    plain = Informer(InformerConfig(24, 12, 2, **SMALL))
+    with pytest.raises(ValueError, match="`past_covariates` must be left out"):
+        plain(torch.randn(1, 24, 2), torch.randn(1, 24, 1))
