@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from darts import TimeSeries
+from darts.utils.likelihood_models.base import Likelihood
 
 
 def check_inputs(
@@ -16,7 +18,6 @@ def check_inputs(
     future_covariates: Any,
     *,
     prefix: str = "",
-    steps_back: int | None = None,
     past_steps_ahead: int = 0,
     future_steps_ahead: int = 0,
 ) -> None:
@@ -28,8 +29,6 @@ def check_inputs(
         What the user passed.
     prefix : str
         Put before the arguments' names in messages: ``"val_"`` for a validation set.
-    steps_back : int or None
-        Last steps of the target that are used; ``None`` for all.
     past_steps_ahead, future_steps_ahead : int
         Steps after the target's end for which the covariates are used.
 
@@ -44,14 +43,60 @@ def check_inputs(
         f"{prefix}future_covariates": (future_covariates, future_steps_ahead),
     }
     for name, (given, _) in inputs.items():
-        _check_type(name, given)
+        check_type(name, given)
     for name, (given, ahead) in inputs.items():
         for position, (target, one) in enumerate(
             zip(as_list(series), as_list(given), strict=False)
         ):
-            first = target.time_index[-min(steps_back or len(target), len(target))]
             last = target.end_time() + ahead * target.freq
-            _check_finite(label(name, given, position), one, first, last)
+            _check_finite(label(name, given, position), one, target.start_time(), last)
+
+
+def check_arguments(arguments: dict[str, Any]) -> None:
+    """Raise if an argument of the model, but not of the network, is outside its range."""
+    for name in ("time_features", "use_static_covariates"):
+        if not isinstance(arguments[name], bool):
+            raise ValueError(f"`{name}` must be True or False; got {arguments[name]!r}.")
+    norm = arguments["use_reversible_instance_norm"]
+    if norm is not None and not (
+        isinstance(norm, bool) or (isinstance(norm, dict) and norm.keys() <= {"affine", "eps"})
+    ):
+        raise ValueError(
+            "`use_reversible_instance_norm` must be True, False, None, or a dictionary with the "
+            f"keys 'affine' and 'eps'; got {norm!r}."
+        )
+    check_integer("output_chunk_shift", arguments["output_chunk_shift"], minimum=0)
+    if not callable(arguments.get("loss_fn", callable)):
+        raise ValueError(
+            f"`loss_fn` must be a torch loss module; got {arguments['loss_fn']!r}. Give for "
+            "example `torch.nn.L1Loss()`."
+        )
+    likelihood = arguments.get("likelihood")
+    if likelihood is not None and not isinstance(likelihood, Likelihood):
+        raise ValueError(
+            "`likelihood` must be an object of `darts.utils.likelihood_models.torch` or None; got "
+            f"{likelihood!r}. Give for example `QuantileRegression()`."
+        )
+
+
+def check_integer(name: str, value: object, minimum: int) -> None:
+    """Raise unless ``value`` is an integer, of Python or of numpy, of at least ``minimum``."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < minimum:
+        raise ValueError(f"`{name}` must be an integer of at least {minimum}; got {value!r}.")
+
+
+def check_static_covariates(name: str, series: Any) -> None:
+    """Raise if a number in the static covariates is NaN or infinite."""
+    for position, one in enumerate(as_list(series)):
+        table = one.static_covariates
+        numbers = None if table is None else table.select_dtypes("number")
+        if numbers is not None and not np.isfinite(numbers.to_numpy(dtype=float)).all():
+            finite = np.isfinite(numbers.to_numpy(dtype=float)).all(axis=0)
+            raise ValueError(
+                f"the static covariates of {label(name, series, position)} must be finite; "
+                f"{numbers.columns[~finite][0]!r} is not. Fill its gaps first, or choose "
+                "`use_static_covariates=False`."
+            )
 
 
 def check_length(name: str, series: Any, minimum: int, reason: str) -> None:
@@ -71,23 +116,27 @@ def as_list(series: Any) -> list[Any]:
     return list(series) if isinstance(series, Sequence) else [series]
 
 
-def label(name: str, given: object, position: int) -> str:
+def label(name: str, given: Any, position: int) -> str:
     """Name an argument, and the position in it where it holds several series."""
-    return f"`{name}[{position}]`" if isinstance(given, Sequence) else f"`{name}`"
+    return f"`{name}[{position}]`" if len(as_list(given)) > 1 else f"`{name}`"
 
 
-def _check_type(name: str, given: object) -> None:
+def check_type(name: str, given: Any, *, required: bool = False) -> None:
+    """Raise unless ``given`` is a series of floats or a sequence of them, or None."""
     if isinstance(given, pd.Series | pd.DataFrame | np.ndarray | str):
         raise ValueError(
             f"`{name}` must be a Darts TimeSeries or a sequence of them; got "
             f"{type(given).__name__}. Convert it with `TimeSeries.from_series`, "
             "`TimeSeries.from_dataframe` or `TimeSeries.from_values`."
         )
+    if required and not as_list(given):
+        raise ValueError(f"`{name}` must hold at least one Darts TimeSeries; got {given!r}.")
     for position, one in enumerate(as_list(given)):
         if not isinstance(one, TimeSeries):
             raise ValueError(
                 f"{label(name, given, position)} must be a Darts TimeSeries; got "
-                f"{type(one).__name__}."
+                f"{type(one).__name__}. Convert it with `TimeSeries.from_series`, "
+                "`TimeSeries.from_dataframe` or `TimeSeries.from_values`."
             )
         if not np.issubdtype(one.dtype, np.floating):
             raise ValueError(

@@ -2,102 +2,49 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-from typing import Any, TypeVar
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Literal, TypeVar
 
-import numpy as np
-import pytorch_lightning as pl
-import torch
 from darts import TimeSeries
-from darts.models.forecasting.pl_forecasting_module import PLForecastingModule, io_processor
+from darts.models.forecasting.pl_forecasting_module import PLForecastingModule
 from darts.models.forecasting.torch_forecasting_model import (
     MixedCovariatesTorchModel,
     TorchForecastingModel,
 )
-from darts.utils.data.torch_datasets.utils import (
-    PLModuleInput,
-    PLModuleOutput,
-    TorchInferenceBatch,
-    TorchTrainingBatch,
-    TorchTrainingSample,
-)
+from darts.utils.data.torch_datasets.utils import TorchTrainingSample
 from darts.utils.serialization import add_safe_globals, safe_globals
-from darts.utils.torch import MonteCarloDropout
 
-from informer_forecaster._network import Informer, InformerConfig
+from informer_forecaster._network import InformerConfig
 
-from ._validation import as_list, check_inputs, check_length
+from ._darts_module import LENGTHS, NETWORK_FIELDS, _InformerModule, moves_with_the_series
+from ._validation import (
+    as_list,
+    check_arguments,
+    check_inputs,
+    check_integer,
+    check_length,
+    check_static_covariates,
+    check_type,
+)
 from .time_features import TimeFeatures, informative_features
 
-_DATA_FIELDS = {
+# What the data decide is no argument of the model.
+_ARCHITECTURE = NETWORK_FIELDS - {
     "num_targets",
     "num_past_covariates",
     "num_future_covariates",
     "num_static_covariates",
     "num_parameters",
 }
-_LENGTHS = {"input_chunk_length", "output_chunk_length"}
-_NETWORK_FIELDS = {field.name for field in fields(InformerConfig)} - _LENGTHS
-_ARCHITECTURE = _NETWORK_FIELDS - _DATA_FIELDS
+
+Method = TypeVar("Method", bound=Callable[..., Any])
 
 
-Batch = TypeVar("Batch", TorchTrainingBatch, TorchInferenceBatch)
-
-
-class _InformerModule(PLForecastingModule):
-    """The network in Darts' Lightning module: tensors in and out, nothing else.
-
-    Parameters
-    ----------
-    **kwargs
-        Fields of :class:`InformerConfig` and parameters of ``PLForecastingModule``; all are
-        primitive, as they become hyper-parameters of the checkpoint.
-    """
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**{k: v for k, v in kwargs.items() if k not in _NETWORK_FIELDS})
-        config = {k: v for k, v in kwargs.items() if k in _NETWORK_FIELDS | _LENGTHS}
-        self.network = Informer(InformerConfig(**config), dropout=MonteCarloDropout)
-
-    @io_processor
-    def forward(self, x_in: PLModuleInput) -> PLModuleOutput:
-        """Forecast ``(B, H, C, P)`` from the tensors of a batch."""
-        future = static = None
-        if x_in.future_covariates is not None:
-            future = x_in.concatenate_future_along_time()
-        if x_in.static_covariates is not None:
-            static = x_in.static_covariates.flatten(1)
-        forecast = self.network(x_in.past_target, x_in.past_covariates, future, static)
-        # Mixed precision ends here: losses and inverse transforms run in the model's own dtype.
-        return PLModuleOutput(prediction=forecast.to(x_in.past_target.dtype))
-
-    # Series are float64 by default, whatever precision the trainer was asked for. The steps cast,
-    # as Lightning warns of a module that has its own hook for this.
-
-    def training_step(self, train_batch: TorchTrainingBatch, batch_idx: int) -> torch.Tensor:
-        """Compute the training loss of a batch."""
-        loss: torch.Tensor = super().training_step(self._cast(train_batch), batch_idx)
-        return loss
-
-    def validation_step(self, val_batch: TorchTrainingBatch, batch_idx: int) -> torch.Tensor:
-        """Compute the validation loss of a batch."""
-        loss: torch.Tensor = super().validation_step(self._cast(val_batch), batch_idx)
-        return loss
-
-    def predict_step(
-        self, batch: TorchInferenceBatch, batch_idx: int, dataloader_idx: int | None = None
-    ) -> Any:
-        """Forecast a batch."""
-        return super().predict_step(self._cast(batch), batch_idx, dataloader_idx)
-
-    def _cast(self, batch: Batch) -> Batch:
-        """Cast the tensors of a batch to the dtype of the weights."""
-        tensors = {
-            name: value.to(self.dtype)
-            for name in batch.__slots__
-            if isinstance(value := getattr(batch, name), torch.Tensor)
-        }
-        return batch.replace(**tensors)
+def _described_by(method: Any) -> Callable[[Method], Method]:
+    """Give a method the signature and the documentation of Darts' own."""
+    described: Any = wraps(method)
+    return described
 
 
 class InformerModel(MixedCovariatesTorchModel):
@@ -119,6 +66,7 @@ class InformerModel(MixedCovariatesTorchModel):
         activation: str = InformerConfig.activation,
         attention: str = InformerConfig.attention,
         sampling_factor: int = InformerConfig.sampling_factor,
+        sparsity: Literal["sampled", "moment"] = InformerConfig.sparsity,
         distil: bool = InformerConfig.distil,
         num_encoder_stacks: int = InformerConfig.num_encoder_stacks,
         start_token_length: int | None = InformerConfig.start_token_length,
@@ -129,7 +77,7 @@ class InformerModel(MixedCovariatesTorchModel):
         padding_mode: str = InformerConfig.padding_mode,
         time_features: bool = True,
         use_static_covariates: bool = True,
-        use_reversible_instance_norm: bool | dict[str, Any] = True,
+        use_reversible_instance_norm: bool | dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         """An implementation of the Informer model, as presented in [1]_.
@@ -173,6 +121,9 @@ class InformerModel(MixedCovariatesTorchModel):
         sampling_factor
             How many queries ProbSparse attention keeps: ``sampling_factor * ceil(ln L)``. Larger is
             closer to full attention and slower. Default: ``5``.
+        sparsity
+            How ProbSparse attention ranks its queries: ``"sampled"`` by a sample of the keys,
+            ``"moment"`` in closed form by the second moment of all keys. Default: ``"sampled"``.
         distil
             Whether the encoder halves the sequence between its layers. Default: ``True``.
         num_encoder_stacks
@@ -187,7 +138,7 @@ class InformerModel(MixedCovariatesTorchModel):
             Whether each component of the target is forecast on its own, by shared weights.
             Default: ``False``.
         lookback_skip
-            Whether to add a linear map from the look-back window to the output. Default: ``False``.
+            Whether to add a linear map from the look-back window to the output. Default: ``True``.
         decoder_causal
             Whether the decoder's self-attention is masked, as in the paper. Default: ``True``.
         padding_mode
@@ -203,7 +154,9 @@ class InformerModel(MixedCovariatesTorchModel):
             passed to `fit()` contain static covariates. Default: ``True``.
         use_reversible_instance_norm
             Whether each input window is normalised by its own mean and deviation, and the forecast
-            scaled back. Default: ``True``.
+            scaled back. ``None`` is on for point forecasts, quantiles and the likelihoods that have
+            a location and a scale (Gaussian, Laplace, Cauchy, Gumbel), and off for others, whose
+            parameters do not move with the level of the series. Default: ``None``.
         **kwargs
             Optional arguments to initialize the Lightning module, the Lightning trainer, and Darts'
             :class:`TorchForecastingModel`: `loss_fn`, `likelihood`, `torch_metrics`,
@@ -254,9 +207,18 @@ class InformerModel(MixedCovariatesTorchModel):
         # `self.model_params` would hold a subclass's arguments; these are the ones received here.
         arguments = {k: v for k, v in locals().items() if k not in ("self", "kwargs", "__class__")}
         arguments.update(kwargs)
-        self._architecture = {k: v for k, v in arguments.items() if k in _ARCHITECTURE}
-        InformerConfig(input_chunk_length, output_chunk_length, num_targets=1, **self._architecture)
+        architecture = {k: v for k, v in arguments.items() if k in _ARCHITECTURE}
+        config = InformerConfig(
+            input_chunk_length, output_chunk_length, num_targets=1, **architecture
+        )
+        check_arguments(arguments)
+        # The checked values are Python's own numbers, as a checkpoint needs them.
+        arguments.update({name: getattr(config, name) for name in LENGTHS})
+        self._architecture = {name: getattr(config, name) for name in _ARCHITECTURE}
         super().__init__(**self._extract_torch_model_params(**arguments))
+        if use_reversible_instance_norm is None:
+            norm = moves_with_the_series(arguments.get("likelihood"))
+            arguments["use_reversible_instance_norm"] = norm
         self.pl_module_params = self._extract_pl_module_params(**arguments)
         self._time_features = time_features
         self._user_encoders = self.add_encoders
@@ -279,23 +241,6 @@ class InformerModel(MixedCovariatesTorchModel):
             **self._architecture,
             **self.pl_module_params,
         )
-
-    def _init_model(self, trainer: pl.Trainer | None = None) -> PLForecastingModule:
-        # Weights that were trained with other lengths bring a sample of those lengths along.
-        lengths = {
-            "past_target": self.input_chunk_length,
-            "past_covariates": self.input_chunk_length,
-            "historic_future_covariates": self.input_chunk_length,
-            "future_covariates": self.output_chunk_length,
-            "future_target": self.output_chunk_length,
-        }
-        changes = {
-            name: np.zeros((length, array.shape[1]), dtype=array.dtype)
-            for name, length in lengths.items()
-            if (array := getattr(self.train_sample, name)) is not None and len(array) != length
-        }
-        self.train_sample = self.train_sample.replace(**changes)
-        return super()._init_model(trainer)
 
     # Calendar features
 
@@ -329,6 +274,7 @@ class InformerModel(MixedCovariatesTorchModel):
     # Checks before work starts
 
     def _setup_for_fit_from_dataset(self, series: Any, **kwargs: Any) -> Any:
+        check_type("series", series, required=True)
         for prefix, target in (("", series), ("val_", kwargs.get("val_series"))):
             check_inputs(
                 target,
@@ -342,49 +288,90 @@ class InformerModel(MixedCovariatesTorchModel):
                 sum(self._target_window_lengths),
                 "input_chunk_length + output_chunk_shift + output_chunk_length",
             )
+            if self.considers_static_covariates:
+                check_static_covariates(f"{prefix}series", target)
         self.add_encoders = self._encoders_with(self._choose_time_features(as_list(series)[0]))
         return super()._setup_for_fit_from_dataset(series=series, **kwargs)
+
+    # Darts looks into the series before it calls a hook.
+
+    @_described_by(MixedCovariatesTorchModel.predict)
+    def predict(self, n: int, series: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Check the arguments and forecast."""
+        check_integer("n", n, minimum=1)
+        check_type("series", series)
+        return super().predict(n, series, *args, **kwargs)
+
+    @_described_by(MixedCovariatesTorchModel.historical_forecasts)
+    def historical_forecasts(self, series: Any, *args: Any, **kwargs: Any) -> Any:
+        """Check the series and forecast at many origins."""
+        check_type("series", series, required=True)
+        return super().historical_forecasts(series, *args, **kwargs)
 
     def _setup_for_predict_from_dataset(
         self, n: int, series: Any = None, **kwargs: Any
     ) -> dict[str, Any]:
         target = self.training_series if series is None else series
-        self._check_forecast_inputs(n, target, kwargs, steps_back=self.input_chunk_length)
+        for name in ("past_covariates", "future_covariates"):
+            check_type(name, kwargs.get(name))
         check_length("series", target, self.input_chunk_length, "input_chunk_length")
+        self._check_covariates_given(kwargs)
         prepared: dict[str, Any] = super()._setup_for_predict_from_dataset(
             n=n, series=series, **kwargs
         )
         return prepared
 
-    def _optimized_historical_forecasts(
-        self, series: Any, *args: Any, forecast_horizon: int = 1, **kwargs: Any
-    ) -> Any:
-        self._check_forecast_inputs(forecast_horizon, series, kwargs, steps_back=None)
-        return super()._optimized_historical_forecasts(
-            series, *args, forecast_horizon=forecast_horizon, **kwargs
-        )
+    def _check_covariates_given(self, given: dict[str, Any]) -> None:
+        """Raise if covariates are missing, for which Darts would take their encodings alone."""
+        if self.train_sample is None or self.encoders is None:
+            return
+        widths = self.train_sample.component_dims()
+        past_encoded, future_encoded = self.encoders.encoding_n_components
+        for name, encoded, known in (
+            ("past_covariates", past_encoded, self.past_covariate_series),
+            ("future_covariates", future_encoded, self.future_covariate_series),
+        ):
+            expected = (widths[name] or 0) - encoded
+            if expected > 0 and given.get(name) is None and known is None:
+                raise ValueError(
+                    f"`{name}` must be given, as the model was trained with {expected} of them; "
+                    "got None. Pass the series that continue those of the training."
+                )
 
-    def _check_forecast_inputs(
-        self, n: int, series: Any, covariates: dict[str, Any], steps_back: int | None
-    ) -> None:
-        """Check the steps that a forecast of ``n`` steps uses."""
+    def _build_inference_dataset(
+        self,
+        n: int,
+        series: Any,
+        past_covariates: Any,
+        future_covariates: Any,
+        stride: int = 0,
+        bounds: Any = None,
+    ) -> Any:
+        # Forecasts start at the end of a series, or in a backtest within its bounds, both included.
+        spans = [(len(one), len(one)) for one in series] if bounds is None else bounds
         check_inputs(
-            series,
-            covariates.get("past_covariates") or self.past_covariate_series,
-            covariates.get("future_covariates") or self.future_covariate_series,
-            steps_back=steps_back,
+            [
+                one[first - self.input_chunk_length : last]
+                for one, (first, last) in zip(series, spans, strict=True)
+            ],
+            past_covariates,
+            future_covariates,
             past_steps_ahead=max(n - self.output_chunk_length, 0),
             future_steps_ahead=max(n, self.output_chunk_length) + self.output_chunk_shift,
+        )
+        if self.uses_static_covariates:
+            check_static_covariates("series", series)
+        return super()._build_inference_dataset(
+            n, series, past_covariates, future_covariates, stride=stride, bounds=bounds
         )
 
     # Loading: Darts refuses classes outside of it unless they are named
 
     @property
     def _ckpt_skipped_params(self) -> list[str]:
-        skipped = [*super()._ckpt_skipped_params, "dropout"]
-        if not self._architecture["lookback_skip"]:
-            skipped += ["input_chunk_length", "output_chunk_length", "start_token_length"]
-        return skipped
+        # Nothing in the network depends on these: its weights move between them.
+        free = ["input_chunk_length", "output_chunk_length", "start_token_length", "dropout"]
+        return [*super()._ckpt_skipped_params, *free]
 
     @staticmethod
     def load(*args: Any, **kwargs: Any) -> TorchForecastingModel:
@@ -401,8 +388,9 @@ class InformerModel(MixedCovariatesTorchModel):
     def load_weights_from_checkpoint(self, *args: Any, **kwargs: Any) -> None:
         """Load only the weights of a saved model or checkpoint; parameters as in Darts.
 
-        The weights move to another input length, output length, start token or dropout, except
-        with `lookback_skip`, whose weights depend on the lengths.
+        The weights move to another input length, output length, start token or dropout. The linear
+        map of `lookback_skip` keeps what it knows of each distance from the forecast origin, and
+        is zero where it knows nothing.
         """
         with safe_globals(_SAFE_GLOBALS):
             super().load_weights_from_checkpoint(*args, **kwargs)

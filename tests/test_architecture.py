@@ -15,7 +15,13 @@ ADAPTERS = "informer_forecaster.adapters"
 CALENDAR = f"{ADAPTERS}.time_features"
 VALIDATION = f"{ADAPTERS}._validation"
 DARTS = f"{ADAPTERS}.darts"
+DARTS_MODULE = f"{ADAPTERS}._darts_module"
 SKTIME = f"{ADAPTERS}.sktime"
+GLOBAL_MODEL = f"{ADAPTERS}._global_model"
+MODEL_HOLDER = f"{ADAPTERS}._model_holder"
+SKTIME_DATA = f"{ADAPTERS}._sktime_data"
+SKTIME_INDEX = f"{ADAPTERS}._sktime_index"
+SKTIME_PARAMETERS = f"{ADAPTERS}._sktime_parameters"
 
 
 class Room(NamedTuple):
@@ -36,16 +42,20 @@ ROOMS = {
     ADAPTERS: Room(),
     CALENDAR: Room(top=("numpy", "pandas")),
     VALIDATION: Room(top=("numpy", "pandas", "darts")),
-    DARTS: Room(
-        top=(
-            *("numpy", "pandas", "torch", "pytorch_lightning", "darts"),
-            *(NETWORK, CALENDAR, VALIDATION),
-        ),
-    ),
+    DARTS_MODULE: Room(top=("torch", "darts", NETWORK)),
+    DARTS: Room(top=("darts", NETWORK, CALENDAR, VALIDATION, DARTS_MODULE)),
     SKTIME: Room(
-        top=("numpy", "pandas", "sktime", CALENDAR),
-        later=("torch", "pytorch_lightning", "darts", DARTS, NETWORK),
+        top=(
+            *("numpy", "pandas", "sktime", NETWORK),
+            *(GLOBAL_MODEL, SKTIME_DATA, SKTIME_INDEX, SKTIME_PARAMETERS),
+        ),
+        later=("torch", "pytorch_lightning", "darts"),
     ),
+    GLOBAL_MODEL: Room(top=("numpy", SKTIME_DATA), later=(MODEL_HOLDER,)),
+    MODEL_HOLDER: Room(top=("numpy", "torch", "pytorch_lightning", "darts", DARTS)),
+    SKTIME_DATA: Room(top=("numpy", "pandas", SKTIME_INDEX, CALENDAR)),
+    SKTIME_INDEX: Room(top=("pandas",)),
+    SKTIME_PARAMETERS: Room(top=(NETWORK,)),
 }
 
 

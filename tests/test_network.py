@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 import torch
+from torch import nn
 
 from informer_forecaster import Informer, InformerConfig
 from informer_forecaster._network.embedding import fold_patches, sinusoidal_position
@@ -13,6 +14,7 @@ LENGTHS = [(1, 1), (1, 9), (9, 1), (13, 7), (96, 24)]
 MODES = [
     {},
     {"attention": "full"},
+    {"sparsity": "moment"},
     {"distil": False},
     {"num_encoder_layers": 3, "num_encoder_stacks": 3},
     {"num_decoder_layers": 2},
@@ -101,13 +103,33 @@ def test_channel_independent_components_share_weights() -> None:
 def test_lookback_skip_adds_the_linear_map() -> None:
     config = InformerConfig(24, 12, num_targets=2, num_parameters=3, lookback_skip=True, **SMALL)
     network = Informer(config).eval()
+    nn.init.normal_(network.lookback_skip.weight)
+    nn.init.normal_(network.lookback_skip.bias)
     x = torch.randn(2, 24, 2)
     with_skip = network(x)
-    weight, bias = network.lookback_skip.weight, network.lookback_skip.bias
-    expected = torch.einsum("blc,ol->boc", x, weight) + bias[:, None]
-    expected = expected.unflatten(1, (12, 3)).transpose(2, 3)
+    weight, bias = network.lookback_skip.weight, network.lookback_skip.bias.squeeze(2)
+    expected = torch.einsum("blc,phl->bhcp", x, weight) + bias.T[:, None]
     network.lookback_skip = None
     torch.testing.assert_close(with_skip - network(x), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("lookback", "horizon"), [(24, 12), (30, 12), (10, 12), (24, 5), (30, 20)])
+def test_lookback_skip_moves_to_other_lengths(lookback: int, horizon: int) -> None:
+    """The weight of "k steps back, h ahead" stays with k and h; what was not learnt is zero."""
+    sizes = {"num_targets": 1, "lookback_skip": True, **SMALL}
+    saved = Informer(InformerConfig(24, 12, **sizes))
+    nn.init.normal_(saved.lookback_skip.weight)
+    nn.init.normal_(saved.lookback_skip.bias)
+    moved = Informer(InformerConfig(lookback, horizon, **sizes))
+    moved.load_state_dict(saved.state_dict())
+    x = torch.zeros(1, 30, 1)
+    x[:, -10:] = torch.randn(1, 10, 1)
+    both = min(horizon, 12)
+    torch.testing.assert_close(
+        moved.lookback_skip(x[:, 30 - lookback :])[:, :both],
+        saved.lookback_skip(x[:, 6:])[:, :both],
+    )
+    assert not moved.lookback_skip(torch.ones(1, lookback, 1))[:, 12:].any()
 
 
 def test_a_causal_decoder_cannot_see_later_time_stamps() -> None:
@@ -192,6 +214,7 @@ def test_position_code(d_model: int) -> None:
         ({"start_token_length": -1}, "`start_token_length` must be an integer of at least 0"),
         ({"activation": "gulu"}, "`activation` must be one of 'gelu', 'relu'; got 'gulu'"),
         ({"attention": "sparse"}, "`attention` must be one of 'prob', 'full'; got 'sparse'"),
+        ({"sparsity": "random"}, "`sparsity` must be one of 'sampled', 'moment'; got 'random'"),
         ({"padding_mode": "zeros"}, "`padding_mode` must be one of"),
         ({"dropout": 1.0}, r"`dropout` must be in \[0, 1\); got 1.0"),
         ({"dropout": "0.1"}, "`dropout` must be a number"),

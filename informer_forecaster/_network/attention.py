@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import math
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-GOLDEN_RATIO = (math.sqrt(5) - 1) / 2
+from .dropout import Dropout
+from .lazy_rows import fill_lazy_rows
+from .sparsity import moment_measurement, num_selected, sample_positions, sampled_measurement
 
 
 class FullAttention(nn.Module):
@@ -19,8 +21,7 @@ class FullAttention(nn.Module):
     causal : bool
         Whether query ``i`` sees keys ``0..i`` only.
     dropout : float or torch.nn.Module
-        Dropout on the attention weights: a probability, or a dropout module whose probability is
-        used while it is active.
+        Dropout on the attention weights: a probability, or the module that drops.
 
     Examples
     --------
@@ -34,27 +35,25 @@ class FullAttention(nn.Module):
     def __init__(self, causal: bool = False, dropout: float | nn.Module = 0.0) -> None:
         super().__init__()
         self.causal = causal
-        self.dropout = dropout if isinstance(dropout, nn.Module) else nn.Dropout(dropout)
-
-    @property
-    def dropout_probability(self) -> float:
-        """The probability in force now: 0 unless training, or while dropout is kept on purpose."""
-        # Monte Carlo dropout modules stay active outside training and say so by this attribute.
-        active = getattr(self.dropout, "mc_dropout_enabled", self.dropout.training)
-        return float(self.dropout.p) if active else 0.0  # type: ignore[arg-type]
+        self.dropout = dropout if isinstance(dropout, nn.Module) else Dropout(dropout)
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Map q ``(B, H, L, D)``, k and v ``(B, H, S, D)`` to ``(B, H, L, D)``."""
-        return F.scaled_dot_product_attention(
-            q, k, v, dropout_p=self.dropout_probability, is_causal=self.causal
-        )
+        return F.scaled_dot_product_attention(q, k, self._drop_keys(v), is_causal=self.causal)
+
+    def _drop_keys(self, v: Tensor) -> Tensor:
+        """Drop attention weights ``(B, H, ., S)``: scale the values they multiply by 0 or more."""
+        # NOTE[DIFF] the queries of a head share one mask, where the paper draws one for each. Each
+        # weight is dropped as often; fused attention stays usable, and only S numbers are drawn.
+        ones = v.new_ones(*v.shape[:3], 1)
+        mask = self.dropout(ones)
+        return v if mask is ones else v * mask
 
 
 class ProbSparseAttention(FullAttention):
     """Attention of only those queries that are far from uniform: section 3.1 of the paper.
 
-    The sparsity measurement of every query is estimated from one set of sampled keys, shared by
-    all queries. The ``c * ceil(ln L)`` queries of the largest measurement attend to all keys; the
+    The ``c * ceil(ln L)`` queries of the largest sparsity measurement attend to all keys; the
     others get what uniform attention would give them, the mean of the values they may see.
 
     Parameters
@@ -65,6 +64,9 @@ class ProbSparseAttention(FullAttention):
         Whether query ``i`` sees keys ``0..i`` only; then there must be as many keys as queries.
     dropout : float or torch.nn.Module
         Dropout on the attention weights of the active queries.
+    sparsity : {"sampled", "moment"}
+        How queries are ranked: by one set of ``c * ceil(ln S)`` sampled keys shared by all of them,
+        or in closed form by the second moment of all keys.
 
     Notes
     -----
@@ -85,9 +87,11 @@ class ProbSparseAttention(FullAttention):
         sampling_factor: int = 5,
         causal: bool = False,
         dropout: float | nn.Module = 0.0,
+        sparsity: Literal["sampled", "moment"] = "sampled",
     ) -> None:
         super().__init__(causal=causal, dropout=dropout)
         self.sampling_factor = sampling_factor
+        self.sparsity = sparsity
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Map q ``(B, H, L, D)``, k and v ``(B, H, S, D)`` to ``(B, H, L, D)``."""
@@ -108,51 +112,20 @@ class ProbSparseAttention(FullAttention):
         if self.causal:
             visible = active.unsqueeze(-1) >= torch.arange(num_keys, device=q.device)  # (B,H,A,S)
         attended = F.scaled_dot_product_attention(
-            q.gather(2, rows), k, v, attn_mask=visible, dropout_p=self.dropout_probability
+            q.gather(2, rows), k, self._drop_keys(v), attn_mask=visible
         )
-        lazy = self._uniform_attention(v, num_queries)
-        return lazy.scatter(2, rows, attended.to(lazy.dtype))
+        return fill_lazy_rows(v, attended, rows, num_queries, self.causal)
 
     def sparsity_measurement(self, q: Tensor, k: Tensor) -> Tensor:
-        """Max minus mean of the scaled scores over the sampled keys, ``(B, H, L)``; equation 4."""
-        # NOTE[DIFF] one key sample is shared by all queries; the paper draws one for each query.
-        # It ranks as well, and turns a gather of B*H*L*U*D numbers into one matrix product.
-        sampled = k.index_select(2, self.sample_keys(k.shape[2], k.device))  # (B, H, U, D)
-        scores = (q * q.shape[3] ** -0.5) @ sampled.transpose(2, 3)  # (B, H, L, U)
-        # NOTE[DIFF] the mean runs over the sampled keys, where the original code divides their sum
-        # by the number of all keys, which shrinks the term to a fraction.
-        return scores.amax(3) - scores.mean(3)
+        """Distance of each query's attention from uniform, ``(B, H, L)``; larger is farther."""
+        if self.sparsity == "moment":
+            return moment_measurement(q, k)
+        return sampled_measurement(q, k, self.sample_keys(k.shape[2], k.device))
 
     def sample_keys(self, num_keys: int, device: torch.device | str = "cpu") -> Tensor:
-        """Positions of the keys that rank the queries, ``(U,)``, one from each of U equal parts."""
+        """Positions of the keys that rank the queries, ``(U,)``."""
         num_sampled = num_selected(num_keys, self.sampling_factor)
-        steps = torch.arange(num_sampled + 1, device=device)
-        bounds = steps * num_keys // num_sampled
-        # NOTE[DIFF] outside training the sample is fixed for each length. Steps by the golden ratio
-        # spread the positions over every phase of a season, which even spacing would not.
-        if self.training:
-            fraction = torch.rand(num_sampled, device=device)
-        else:
-            fraction = (steps[1:] * GOLDEN_RATIO).frac()
-        widths = bounds.diff()
-        # The product may round up to the width, one past the part.
-        return bounds[:-1] + torch.minimum((fraction * widths).long(), widths - 1)
-
-    def _uniform_attention(self, v: Tensor, num_queries: int) -> Tensor:
-        """Mean of the values a query may see, ``(B, H, L, D)``."""
-        if not self.causal:
-            return v.mean(2, keepdim=True).expand(-1, -1, num_queries, -1)
-        # NOTE[DIFF] the cumulative mean, which is uniform attention over what a row may see; the
-        # original code takes the cumulative sum, which grows with the position.
-        count = torch.arange(1, num_queries + 1, device=v.device, dtype=torch.float32)
-        return (v.cumsum(2, dtype=torch.promote_types(v.dtype, torch.float32)) / count[:, None]).to(
-            v.dtype
-        )
-
-
-def num_selected(length: int, sampling_factor: int) -> int:
-    """Queries or keys kept out of ``length``: ``c * ceil(ln(length))``, within 1..length."""
-    return max(1, min(length, sampling_factor * math.ceil(math.log(length))))
+        return sample_positions(num_keys, num_sampled, random=self.training, device=device)
 
 
 class MultiHeadAttention(nn.Module):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Literal
 
 ACTIVATIONS = ("gelu", "relu")
 ATTENTIONS = ("prob", "full")
+SPARSITIES = ("sampled", "moment")
 PADDING_MODES = ("replicate", "circular")
 
 
@@ -50,6 +52,8 @@ class InformerConfig:
         Self-attention: ProbSparse (section 3.1 of the paper) or full (the paper's Informer†).
     sampling_factor : int
         The paper's ``c``: ``c * ceil(ln L)`` queries are active, ranked by ``c * ceil(ln S)`` keys.
+    sparsity : {"sampled", "moment"}
+        How ProbSparse attention ranks queries: by sampled keys, or by the second moment of all.
     distil : bool
         Whether each encoder layer but the last is followed by distilling, which halves the tokens.
     num_encoder_stacks : int
@@ -97,29 +101,32 @@ class InformerConfig:
     activation: Literal["gelu", "relu"] = "gelu"
     attention: Literal["prob", "full"] = "prob"
     sampling_factor: int = 5
+    sparsity: Literal["sampled", "moment"] = "sampled"
     distil: bool = True
     num_encoder_stacks: int = 1
     start_token_length: int | None = None
     patch_length: int = 1
     channel_independent: bool = False
-    lookback_skip: bool = False
+    lookback_skip: bool = True
     decoder_causal: bool = True
     padding_mode: Literal["replicate", "circular"] = "replicate"
 
     def __post_init__(self) -> None:
         """Resolve ``start_token_length`` and check every field."""
-        for name in _COUNTS_FROM_ONE:
-            _check_integer(name, getattr(self, name), minimum=1)
-        for name in _COUNTS_FROM_ZERO:
-            _check_integer(name, getattr(self, name), minimum=0)
         if self.start_token_length is None:
-            object.__setattr__(self, "start_token_length", self.input_chunk_length // 2)
-        _check_integer("start_token_length", self.start_token_length, minimum=0)
+            half = _checked_integer("input_chunk_length", self.input_chunk_length, 1) // 2
+            object.__setattr__(self, "start_token_length", half)
+        for names, minimum in ((_COUNTS_FROM_ONE, 1), (_COUNTS_FROM_ZERO, 0)):
+            for name in names:
+                # Numpy's integers, as a grid search gives them, become Python's.
+                count = _checked_integer(name, getattr(self, name), minimum)
+                object.__setattr__(self, name, count)
         for name in _SWITCHES:
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"`{name}` must be True or False; got {getattr(self, name)!r}.")
         _check_choice("activation", self.activation, ACTIVATIONS)
         _check_choice("attention", self.attention, ATTENTIONS)
+        _check_choice("sparsity", self.sparsity, SPARSITIES)
         _check_choice("padding_mode", self.padding_mode, PADDING_MODES)
         self._check_relations()
 
@@ -178,13 +185,19 @@ _COUNTS_FROM_ONE = (
     "num_encoder_stacks",
     "patch_length",
 )
-_COUNTS_FROM_ZERO = ("num_past_covariates", "num_future_covariates", "num_static_covariates")
+_COUNTS_FROM_ZERO = (
+    "num_past_covariates",
+    "num_future_covariates",
+    "num_static_covariates",
+    "start_token_length",
+)
 _SWITCHES = ("distil", "channel_independent", "lookback_skip", "decoder_causal")
 
 
-def _check_integer(name: str, value: object, minimum: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
+def _checked_integer(name: str, value: object, minimum: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < minimum:
         raise ValueError(f"`{name}` must be an integer of at least {minimum}; got {value!r}.")
+    return int(value)
 
 
 def _check_choice(name: str, value: object, choices: Collection[str]) -> None:

@@ -6,7 +6,8 @@ from torch import Tensor, nn
 
 from .attention import FullAttention, MultiHeadAttention
 from .config import InformerConfig
-from .encoder import DropoutFactory, FeedForward, make_self_attention
+from .dropout import DropoutFactory
+from .encoder import FeedForward, make_self_attention
 
 
 class DecoderLayer(nn.Module):

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 
 from .attention import FullAttention, MultiHeadAttention, ProbSparseAttention
 from .config import InformerConfig
 from .distilling import Distilling
-
-DropoutFactory = Callable[[float], nn.Module]
+from .dropout import DropoutFactory
 
 
 def make_self_attention(
@@ -20,7 +17,7 @@ def make_self_attention(
     """Build the self-attention that ``config.attention`` names."""
     weights_dropout = dropout(config.dropout)
     attention = (
-        ProbSparseAttention(config.sampling_factor, causal=causal, dropout=weights_dropout)
+        ProbSparseAttention(config.sampling_factor, causal, weights_dropout, config.sparsity)
         if config.attention == "prob"
         else FullAttention(causal=causal, dropout=weights_dropout)
     )

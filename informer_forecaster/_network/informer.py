@@ -8,8 +8,10 @@ from torch import Tensor, nn
 
 from .config import InformerConfig
 from .decoder import Decoder
+from .dropout import Dropout, DropoutFactory
 from .embedding import TokenEmbedding, fold_patches
-from .encoder import DropoutFactory, Encoder
+from .encoder import Encoder
+from .lookback_skip import LookbackSkip
 
 
 class Informer(nn.Module):
@@ -36,7 +38,7 @@ class Informer(nn.Module):
     torch.Size([32, 24, 7, 1])
     """
 
-    def __init__(self, config: InformerConfig, dropout: DropoutFactory = nn.Dropout) -> None:
+    def __init__(self, config: InformerConfig, dropout: DropoutFactory = Dropout) -> None:
         super().__init__()
         self.config = config
         num_inputs = config.num_tokens(config.input_chunk_length)
@@ -51,12 +53,7 @@ class Informer(nn.Module):
         self.projection = nn.Linear(
             config.d_model, config.patch_length * num_targets * config.num_parameters
         )
-        # NOTE[DIFF] a linear map from the look-back to the horizon, as TiDE has; off by default.
-        self.lookback_skip = (
-            nn.Linear(config.input_chunk_length, config.output_chunk_length * config.num_parameters)
-            if config.lookback_skip
-            else None
-        )
+        self.lookback_skip = LookbackSkip(config) if config.lookback_skip else None
 
     def forward(
         self,
@@ -97,9 +94,7 @@ class Informer(nn.Module):
         if config.channel_independent:
             forecast = forecast.squeeze(2).unflatten(0, (-1, config.num_targets)).transpose(1, 2)
         if self.lookback_skip is not None:
-            skip = self.lookback_skip(past_target.transpose(1, 2))  # (B, C, H*P)
-            shape = (config.output_chunk_length, config.num_parameters)
-            forecast = forecast + skip.unflatten(2, shape).transpose(1, 2)
+            forecast = forecast + self.lookback_skip(past_target)
         return forecast
 
     def _forecast(

@@ -1,0 +1,120 @@
+"""Private: the network as one of Darts' Lightning modules. Tensors in and out, no series."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any, TypeVar
+
+import torch
+import torch.nn.functional as F
+from darts.models.forecasting.pl_forecasting_module import PLForecastingModule
+from darts.utils.data.torch_datasets.utils import (
+    PLModuleInput,
+    PLModuleOutput,
+    TorchInferenceBatch,
+    TorchTrainingBatch,
+)
+from darts.utils.likelihood_models.torch import (
+    CauchyLikelihood,
+    GaussianLikelihood,
+    GumbelLikelihood,
+    LaplaceLikelihood,
+    QuantileRegression,
+)
+from darts.utils.torch import MonteCarloDropout
+
+from informer_forecaster._network import Informer, InformerConfig
+from informer_forecaster._network.dropout import drop
+
+LENGTHS = {"input_chunk_length", "output_chunk_length"}
+NETWORK_FIELDS = {field.name for field in fields(InformerConfig)} - LENGTHS
+LOCATION_SCALE = (GaussianLikelihood, LaplaceLikelihood, CauchyLikelihood, GumbelLikelihood)
+
+Batch = TypeVar("Batch", TorchTrainingBatch, TorchInferenceBatch)
+
+
+def moves_with_the_series(likelihood: object) -> bool:
+    """Whether level and scale of the series can be put back into the parameters."""
+    return likelihood is None or isinstance(likelihood, (QuantileRegression, *LOCATION_SCALE))
+
+
+class _Dropout(MonteCarloDropout):
+    """Dropout that Darts can keep active at prediction."""
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        """Drop values in training and with `mc_dropout=True`."""
+        return drop(input, self.p) if self.mc_dropout_enabled else input
+
+
+class _InformerModule(PLForecastingModule):
+    """The Informer in Darts' Lightning module.
+
+    Parameters
+    ----------
+    **kwargs
+        Fields of :class:`InformerConfig` and parameters of ``PLForecastingModule``; all are
+        primitive, as they become hyper-parameters of the checkpoint.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{k: v for k, v in kwargs.items() if k not in NETWORK_FIELDS})
+        config = {k: v for k, v in kwargs.items() if k in NETWORK_FIELDS | LENGTHS}
+        self.network = Informer(InformerConfig(**config), dropout=_Dropout)
+
+    # Not Darts' `io_processor`: it would add the window's mean to the raw deviation of a Gaussian.
+
+    def forward(self, x_in: PLModuleInput) -> PLModuleOutput:
+        """Forecast ``(B, H, C, P)`` from the tensors of a batch."""
+        past, future, static = x_in.past_target, None, None
+        if x_in.future_covariates is not None:
+            future = x_in.concatenate_future_along_time()
+        if x_in.static_covariates is not None:
+            static = x_in.static_covariates.flatten(1)
+        normalised = past if self.rin is None else self.rin(past)
+        forecast = self.network(normalised, x_in.past_covariates, future, static)
+        # Mixed precision ends here: losses and inverse transforms run in the model's own dtype.
+        forecast = forecast.to(past.dtype)
+        return PLModuleOutput(prediction=self._put_back_level_and_scale(forecast))
+
+    def _put_back_level_and_scale(self, forecast: torch.Tensor) -> torch.Tensor:
+        """Undo the instance norm in the parameters ``(B, H, C, P)`` of the likelihood."""
+        if self.rin is None:
+            return forecast
+        if not isinstance(self.likelihood, LOCATION_SCALE):
+            return self.rin.inverse(forecast)
+        location = self.rin.inverse(forecast[..., :1])
+        # The second parameter passes through a softplus later; its deviation scales, nothing else.
+        stretch = self.rin.stdev
+        if self.rin.affine:
+            stretch = stretch / (self.rin.affine_weight.abs() + self.rin.eps**2)
+        scale = F.softplus(forecast[..., 1]) * stretch
+        raw = scale + torch.log(-torch.expm1(-scale.clamp(min=torch.finfo(scale.dtype).tiny)))
+        return torch.cat([location, raw.unsqueeze(3)], dim=3)
+
+    # Series are float64 by default, whatever precision the trainer was asked for. The steps cast,
+    # as Lightning warns of a module that has its own hook for this.
+
+    def training_step(self, train_batch: TorchTrainingBatch, batch_idx: int) -> torch.Tensor:
+        """Compute the training loss of a batch."""
+        loss: torch.Tensor = super().training_step(self._cast(train_batch), batch_idx)
+        return loss
+
+    def validation_step(self, val_batch: TorchTrainingBatch, batch_idx: int) -> torch.Tensor:
+        """Compute the validation loss of a batch."""
+        loss: torch.Tensor = super().validation_step(self._cast(val_batch), batch_idx)
+        return loss
+
+    def predict_step(
+        self, batch: TorchInferenceBatch, batch_idx: int, dataloader_idx: int | None = None
+    ) -> Any:
+        """Forecast a batch."""
+        return super().predict_step(self._cast(batch), batch_idx, dataloader_idx)
+
+    def _cast(self, batch: Batch) -> Batch:
+        """Cast the tensors of a batch to the dtype of the weights."""
+        tensors = {
+            name: value.to(self.dtype)
+            for name in batch.__slots__
+            if isinstance(value := getattr(batch, name), torch.Tensor)
+        }
+        return batch.replace(**tensors)

@@ -1,0 +1,238 @@
+"""Private: a Darts model that survives pickle and deepcopy, for :class:`InformerForecaster`.
+
+Imported by the sktime adapter when a network is first needed, as Darts and Lightning are slow to
+import. Arrays go in and arrays come out; the letters of their shapes are those of the network.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import io
+import logging
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pytorch_lightning as pl
+import torch
+from darts import TimeSeries
+from darts.utils.likelihood_models.torch import QuantileRegression
+
+from .darts import InformerModel
+
+FloatArray = npt.NDArray[np.float32]
+
+_FORMAT = 1
+_LOGGERS = ("darts", "pytorch_lightning", "lightning.pytorch", "lightning.fabric")
+_CHATTY = r"pytorch_lightning|lightning_fabric|torch\.utils\.data"
+
+
+class Sample(NamedTuple):
+    """One series in the network's units; all arrays start at the same step.
+
+    ``target`` is ``(T, C)``; ``past`` and ``future``, where there are such covariates, are
+    ``(T, X)`` and ``(T + n, F)`` to forecast ``n`` steps.
+    """
+
+    target: FloatArray
+    past: FloatArray | None = None
+    future: FloatArray | None = None
+
+    def rows(self, start: int, stop: int) -> Sample:
+        """Cut out the rows from ``start`` to before ``stop``."""
+        return Sample(*(None if array is None else array[start:stop] for array in self))  # type: ignore[arg-type]
+
+
+class ModelHolder:
+    """An :class:`InformerModel` with state that pickle and deepcopy carry whole.
+
+    Darts drops the network from its own. Weights are stored as bytes on the CPU, whatever device
+    they were trained on; each call is told by ``trainer`` where to compute.
+
+    Parameters
+    ----------
+    quantiles : tuple of float or None
+        Quantiles to forecast, with 0.5 and symmetric around it; ``None`` for one value, trained
+        on the squared error.
+    **arguments
+        Those of :class:`InformerModel`.
+
+    Attributes
+    ----------
+    epochs_trained : int
+        Epochs that the last training ran.
+    """
+
+    def __init__(self, quantiles: tuple[float, ...] | None, **arguments: Any) -> None:
+        self.quantiles = quantiles
+        self.epochs_trained = 0
+        likelihood = None if quantiles is None else QuantileRegression(list(quantiles))
+        self.model = InformerModel(
+            likelihood=likelihood, time_features=False, use_static_covariates=False, **arguments
+        )
+
+    def train(
+        self,
+        samples: Sequence[Sample],
+        *,
+        epochs: int,
+        trainer: Mapping[str, Any],
+        validation: Sequence[Sample] = (),
+        patience: int | None = None,
+    ) -> None:
+        """Train from the present weights, and keep the best of them where there is a validation."""
+        # Callbacks hold state: a second run with the same ones would stop where the first did.
+        arguments = copy.deepcopy(dict(trainer))
+        if validation:
+            stop = pl.callbacks.EarlyStopping("val_loss", patience=patience or epochs)
+            arguments["callbacks"] = [*arguments.get("callbacks", ()), stop, _KeepBest()]
+        val = _as_series(validation)
+        with _quiet(arguments):
+            runner = pl.Trainer(max_epochs=epochs, **arguments)
+            self.model.fit(
+                **_as_series(samples),
+                **{f"val_{name}": series for name, series in val.items() if validation},
+                trainer=runner,
+                epochs=epochs,
+            )
+        self.epochs_trained = runner.current_epoch
+        self._forget()
+
+    def forecast(
+        self, samples: Sequence[Sample], n: int, *, trainer: Mapping[str, Any]
+    ) -> list[FloatArray]:
+        """Forecast ``n`` steps of each sample: arrays ``(n, C, P)``, quantiles ascending.
+
+        Beyond the output chunk the medians are fed back as if they had been observed.
+        """
+        middle = 0 if self.quantiles is None else self.quantiles.index(0.5)
+        samples, parts = list(samples), []
+        arguments = {k: v for k, v in trainer.items() if k != "callbacks"}
+        with _quiet(arguments):
+            for _ in range(0, n, self.model.output_chunk_length):
+                parts.append(self._forecast_chunk(samples, _available(arguments)))
+                samples = [
+                    sample._replace(target=np.concatenate([sample.target, part[..., middle]]))
+                    for sample, part in zip(samples, parts[-1], strict=True)
+                ]
+        return [np.concatenate(chunks)[:n] for chunks in zip(*parts, strict=True)]
+
+    def _forecast_chunk(
+        self, samples: Sequence[Sample], trainer: Mapping[str, Any]
+    ) -> list[FloatArray]:
+        """Forecast one output chunk of each sample, ``(H, C, P)``."""
+        forecasts = self.model.predict(
+            n=self.model.output_chunk_length,
+            **_as_series(samples),
+            trainer=pl.Trainer(**trainer),
+            predict_likelihood_parameters=self.quantiles is not None,
+            show_warnings=False,
+            random_state=0,
+        )
+        num_parameters = 1 if self.quantiles is None else len(self.quantiles)
+        arrays = [f.values(copy=False).reshape(len(f), -1, num_parameters) for f in forecasts]
+        return [np.sort(array, axis=2) for array in arrays]
+
+    def _forget(self) -> None:
+        """Drop what a later call does not need: the data, and what training left on the device."""
+        model = self.model
+        model.training_series = None
+        model.past_covariate_series = model.future_covariate_series = None
+        model.trainer = None
+        model.model.cpu()
+        # Lightning's module points to its trainer, and so to the training data.
+        model.model.trainer = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        buffer = io.BytesIO()
+        weights = {k: v.detach().cpu() for k, v in self.model.model.state_dict().items()}
+        torch.save(weights, buffer)
+        return {
+            "format": _FORMAT,
+            "quantiles": self.quantiles,
+            "epochs_trained": self.epochs_trained,
+            "model": self.model,
+            "weights": buffer.getvalue(),
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        if state["format"] != _FORMAT:
+            raise ValueError(
+                f"the network was saved in format {state['format']!r}, and this version of "
+                f"informer-forecaster reads format {_FORMAT}. Load it with the version that saved "
+                "it, or fit again."
+            )
+        self.quantiles = state["quantiles"]
+        self.epochs_trained = state["epochs_trained"]
+        self.model = state["model"]
+        # The weights drawn here are replaced: they must not move the caller's generator.
+        with torch.random.fork_rng(devices=[]), _quiet({}):
+            module = self.model._init_model()
+        module.load_state_dict(torch.load(io.BytesIO(state["weights"]), weights_only=True))
+        self.model.model = module
+
+
+class _KeepBest(pl.Callback):
+    """Bring back the weights of the best validation when training ends; writes no file."""
+
+    def __init__(self) -> None:
+        self.loss = float("inf")
+        self.weights: dict[str, torch.Tensor] = {}
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Copy the weights if none were better."""
+        loss = float(trainer.callback_metrics["val_loss"])
+        if not trainer.sanity_checking and loss < self.loss:
+            self.loss = loss
+            self.weights = {k: v.detach().clone() for k, v in pl_module.state_dict().items()}
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
+        """Load the best weights."""
+        if self.weights:
+            pl_module.load_state_dict(self.weights)
+
+
+def _as_series(samples: Sequence[Sample]) -> dict[str, list[TimeSeries] | None]:
+    """Darts series of the samples, each on an axis of its own that counts from 0."""
+
+    def convert(arrays: Sequence[FloatArray | None]) -> list[TimeSeries] | None:
+        series = [TimeSeries.from_values(array) for array in arrays if array is not None]
+        return series or None
+
+    return {
+        "series": convert([sample.target for sample in samples]),
+        "past_covariates": convert([sample.past for sample in samples]),
+        "future_covariates": convert([sample.future for sample in samples]),
+    }
+
+
+def _available(trainer: Mapping[str, Any]) -> dict[str, Any]:
+    """The trainer's arguments, on another device where this machine lacks the one they name.
+
+    So that a network that was trained on a GPU forecasts on any machine.
+    """
+    lacking = trainer.get("accelerator") in ("gpu", "cuda") and not torch.cuda.is_available()
+    return {**trainer, **({"accelerator": "auto", "devices": "auto"} if lacking else {})}
+
+
+@contextlib.contextmanager
+def _quiet(trainer: Mapping[str, Any]) -> Iterator[None]:
+    """Hold back what Darts and Lightning report of every run, unless a progress bar is shown."""
+    if trainer.get("enable_progress_bar"):
+        yield
+        return
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        with warnings.catch_warnings():
+            # On workers, pinned memory and their own deprecations: nothing that a user can act on.
+            warnings.filterwarnings("ignore", module=_CHATTY)
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,493 @@
+"""The Informer as a sktime forecaster: ``InformerForecaster``."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sktime.forecasting.base import BaseForecaster
+from sktime.utils.warnings import warn
+
+from informer_forecaster._network import InformerConfig
+
+from ._global_model import GlobalModel, interpolate_quantiles
+from ._sktime_data import (
+    Float64Array,
+    Instance,
+    Key,
+    Layout,
+    join_future,
+    label_rows,
+    make_instances,
+    make_layout,
+    select_columns,
+    steps_ahead,
+)
+from ._sktime_index import Step, labels_after
+from ._sktime_parameters import architecture, check_parameters, complete_quantiles
+
+
+class InformerForecaster(BaseForecaster):
+    """The Informer [1]_ as a forecaster: one network for a series, a panel or a hierarchy.
+
+    It forecasts the whole horizon in one pass, points and quantiles together, and takes exogenous
+    columns that are known ahead or not. All series of a panel train one network, each scaled by
+    its own mean and deviation. sktime describes `fit`, `predict` and the other methods.
+
+    Parameters
+    ----------
+    input_chunk_length : int
+        Steps of the look-back window.
+    output_chunk_length : int or None
+        Steps forecast in one pass. With ``None`` the largest step of the `fh` given to `fit`, as
+        far as the data are long enough. A longer horizon is rolled out: medians are fed back, and
+        the intervals do not widen for it.
+    d_model : int
+        Width of the tokens.
+    nhead : int
+        Attention heads; divides `d_model`.
+    num_encoder_layers : int
+        Attention layers of the encoder.
+    num_decoder_layers : int
+        Layers of the decoder.
+    dim_feedforward : int
+        Width inside the position-wise feed-forward network.
+    dropout : float
+        Fraction of values dropped in training.
+    activation : {"gelu", "relu"}
+        Activation of the feed-forward network.
+    attention : {"prob", "full"}
+        Self-attention: ProbSparse or full.
+    sampling_factor : int
+        How many queries ProbSparse attention keeps: ``sampling_factor * ceil(ln L)``.
+    sparsity : {"sampled", "moment"}
+        How ProbSparse attention ranks the queries: by sampled keys as in the paper, or by the
+        second moment of all.
+    distil : bool
+        Whether the encoder halves the sequence between its layers.
+    num_encoder_stacks : int
+        Replica stacks of the encoder.
+    start_token_length : int or None
+        Last steps of the input that the decoder starts from; ``None`` for half of the input.
+    patch_length : int
+        Steps in one token.
+    channel_independent : bool
+        Whether each column of `y` is forecast on its own, by shared weights.
+    lookback_skip : bool
+        Whether to add a linear map from the look-back window to the output.
+    decoder_causal : bool
+        Whether the decoder's self-attention is masked, as in the paper.
+    padding_mode : {"replicate", "circular"}
+        What the convolutions see beyond the ends of the sequence.
+    use_reversible_instance_norm : bool
+        Whether each window is normalised by its own mean and deviation, and the forecast scaled
+        back.
+    n_epochs : int
+        Epochs of training, at most that many with early stopping.
+    batch_size : int
+        Windows in a batch.
+    lr : float
+        Learning rate of Adam.
+    early_stopping_patience : int or None
+        Epochs without a better validation loss after which training stops; the best weights are
+        kept. With ``None`` all rows train, for `n_epochs`.
+    validation_fraction : float
+        Share of the rows at the end of each series that validate, with early stopping.
+    quantiles : tuple of float or None
+        Quantiles to train, completed to be symmetric around the median, which is the point
+        forecast; others are interpolated. With ``None`` the mean is forecast, without intervals.
+    scaler : {"standard", None}
+        Scaling of `y`, per series, and of `X`: by mean and deviation, or none.
+    time_features : bool
+        Whether calendar features that suit the frequency are added.
+    past_covariates : tuple or None
+        Columns of `X` that are known up to the cutoff only; all others must be known ahead.
+    update_epochs : int
+        Epochs of fine-tuning in `update`, and in `fit` after `pretrain`.
+    fit_after_pretrain : {"zero-shot", "finetune"}
+        Whether `fit` after `pretrain` takes the network as it is, or fine-tunes it.
+    random_state : int or None
+        Seed of the weights and of the training.
+    pl_trainer_kwargs : dict or None
+        Arguments of Lightning's trainer, such as ``{"accelerator": "gpu"}``.
+    verbose : bool
+        Whether to show progress bar and model summary.
+
+    Attributes
+    ----------
+    model_ : object
+        The network and the layout of its data; ``model_.network.model`` is the
+        :class:`~informer_forecaster.InformerModel`.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is outside its range, or the data lack rows, columns or finite values.
+
+    References
+    ----------
+    .. [1] H. Zhou et al. "Informer: Beyond Efficient Transformer for Long Sequence Time-Series
+       Forecasting", AAAI 2021, https://arxiv.org/abs/2012.07436
+
+    Examples
+    --------
+    >>> from sktime.datasets import load_airline
+    >>> from informer_forecaster import InformerForecaster
+    >>> y = load_airline()
+    >>> forecaster = InformerForecaster(24, n_epochs=1, d_model=16, random_state=0)
+    >>> y_pred = forecaster.fit(y, fh=range(1, 13)).predict()
+    >>> y_pred.index[[0, -1]]
+    PeriodIndex(['1961-01', '1961-12'], dtype='period[M]', name='Period')
+    >>> forecaster.predict_interval(coverage=0.9).shape
+    (12, 2)
+    """
+
+    _tags = {  # noqa: RUF012 - sktime reads a plain dict
+        "authors": ["the informer-forecaster contributors"],
+        "maintainers": ["the informer-forecaster contributors"],
+        # A nested list means "one of" only beside at least one other entry.
+        "python_dependencies": [
+            "torch>=2.6",
+            "pytorch-lightning",
+            ["darts>=0.48", "u8darts>=0.48"],
+        ],
+        "y_inner_mtype": ["pd.DataFrame", "pd-multiindex", "pd_multiindex_hier"],
+        "X_inner_mtype": ["pd.DataFrame", "pd-multiindex", "pd_multiindex_hier"],
+        "capability:multivariate": True,
+        "capability:exogenous": True,
+        "capability:pred_int": True,
+        "capability:update": True,
+        "capability:pretrain": True,
+        "capability:unequal_length": True,
+        "capability:random_state": True,
+        "capability:insample": False,
+        "capability:pred_int:insample": False,
+        "capability:missing_values": False,
+        "capability:categorical_in_X": False,
+        "capability:non_contiguous_X": False,
+        "property:randomness": "derandomized",
+        "pretrain:fitted_params": ["pretrained_model_"],
+    }
+    # The rows that a forecast needs are kept here, in `_context`; sktime 1.3 keeps none itself.
+    _config = {"remember_data": False}  # noqa: RUF012 - sktime reads a plain dict
+
+    def __init__(
+        self,
+        input_chunk_length: int = 96,
+        output_chunk_length: int | None = None,
+        d_model: int = InformerConfig.d_model,
+        nhead: int = InformerConfig.nhead,
+        num_encoder_layers: int = InformerConfig.num_encoder_layers,
+        num_decoder_layers: int = InformerConfig.num_decoder_layers,
+        dim_feedforward: int = InformerConfig.dim_feedforward,
+        dropout: float = InformerConfig.dropout,
+        activation: str = InformerConfig.activation,
+        attention: str = InformerConfig.attention,
+        sampling_factor: int = InformerConfig.sampling_factor,
+        sparsity: str = InformerConfig.sparsity,
+        distil: bool = InformerConfig.distil,
+        num_encoder_stacks: int = InformerConfig.num_encoder_stacks,
+        start_token_length: int | None = InformerConfig.start_token_length,
+        patch_length: int = InformerConfig.patch_length,
+        channel_independent: bool = InformerConfig.channel_independent,
+        lookback_skip: bool = InformerConfig.lookback_skip,
+        decoder_causal: bool = InformerConfig.decoder_causal,
+        padding_mode: str = InformerConfig.padding_mode,
+        use_reversible_instance_norm: bool = True,
+        n_epochs: int = 100,
+        batch_size: int = 32,
+        lr: float = 1e-3,
+        early_stopping_patience: int | None = None,
+        validation_fraction: float = 0.2,
+        quantiles: tuple[float, ...] | None = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95),
+        scaler: str | None = "standard",
+        time_features: bool = True,
+        past_covariates: tuple[Any, ...] | None = None,
+        update_epochs: int = 5,
+        fit_after_pretrain: str = "zero-shot",
+        random_state: int | None = None,
+        pl_trainer_kwargs: dict[str, Any] | None = None,
+        verbose: bool = False,
+    ) -> None:
+        self.input_chunk_length = input_chunk_length
+        self.output_chunk_length = output_chunk_length
+        self.d_model = d_model
+        self.nhead = nhead
+        self.num_encoder_layers = num_encoder_layers
+        self.num_decoder_layers = num_decoder_layers
+        self.dim_feedforward = dim_feedforward
+        self.dropout = dropout
+        self.activation = activation
+        self.attention = attention
+        self.sampling_factor = sampling_factor
+        self.sparsity = sparsity
+        self.distil = distil
+        self.num_encoder_stacks = num_encoder_stacks
+        self.start_token_length = start_token_length
+        self.patch_length = patch_length
+        self.channel_independent = channel_independent
+        self.lookback_skip = lookback_skip
+        self.decoder_causal = decoder_causal
+        self.padding_mode = padding_mode
+        self.use_reversible_instance_norm = use_reversible_instance_norm
+        self.n_epochs = n_epochs
+        self.batch_size = batch_size
+        self.lr = lr
+        self.early_stopping_patience = early_stopping_patience
+        self.validation_fraction = validation_fraction
+        self.quantiles = quantiles
+        self.scaler = scaler
+        self.time_features = time_features
+        self.past_covariates = past_covariates
+        self.update_epochs = update_epochs
+        self.fit_after_pretrain = fit_after_pretrain
+        self.random_state = random_state
+        self.pl_trainer_kwargs = pl_trainer_kwargs
+        self.verbose = verbose
+        super().__init__()
+
+    def __dynamic_tags__(self) -> None:
+        """Set the tags that depend on parameters."""
+        self.set_tags(
+            **{
+                "requires-fh-in-fit": self.output_chunk_length is None,
+                "capability:pred_int": self.quantiles is not None,
+            }
+        )
+
+    def __post_init__(self) -> None:
+        """Check the parameters."""
+        # sktime sets these two only where it keeps the data.
+        self._y = self._X = None
+        check_parameters(self.get_params(deep=False))
+
+    def _check_X_y(self, *args: Any, **kwargs: Any) -> Any:  # noqa: N802 - sktime's name
+        # sktime finds missing values before `_fit` can, and names no remedy.
+        try:
+            return super()._check_X_y(*args, **kwargs)
+        except ValueError as error:
+            if "missing data" not in str(error):
+                raise
+            raise ValueError(
+                f"{error} Fill it first, for example with `Imputer() * InformerForecaster(...)`."
+            ) from None
+
+    # What sktime calls; it has checked the containers
+
+    def _fit(self, y: pd.DataFrame, X: pd.DataFrame | None, fh: Any) -> InformerForecaster:
+        if self._state == "pretrained":
+            self.model_ = self.pretrained_model_.for_columns(list(y.columns))
+            instances = self._read(y, X, self.model_.layout)
+            if self.fit_after_pretrain == "finetune":
+                self._finetune(instances)
+        else:
+            instances = self._read(y, X)
+            self.model_ = self._learn(instances, fh)
+        self._remember(instances)
+        return self
+
+    def _pretrain(
+        self, y: pd.DataFrame, X: pd.DataFrame | None = None, fh: Any = None
+    ) -> InformerForecaster:
+        self.pretrained_model_ = self._learn(self._read(y, X), fh)
+        return self
+
+    def _pretrain_update(
+        self, y: pd.DataFrame, X: pd.DataFrame | None = None, fh: Any = None
+    ) -> InformerForecaster:
+        if not hasattr(self, "pretrained_model_"):
+            return self._pretrain(y, X, fh)
+        model = self.pretrained_model_.for_columns(list(y.columns))
+        self._train(model, self._read(y, X, model.layout), self.n_epochs)
+        return self
+
+    def _update(
+        self, y: pd.DataFrame, X: pd.DataFrame | None = None, update_params: bool = True
+    ) -> InformerForecaster:
+        known = self._context
+        step = next(iter(known.values())).step
+        instances = {
+            key: known[key].extend(new, self.input_chunk_length) if key in known else new
+            for key, new in self._read(y, X, self.model_.layout, step).items()
+        }
+        if update_params and self.update_epochs:
+            self._finetune(instances)
+        self._remember({**known, **instances})
+        return self
+
+    def _predict(self, fh: Any, X: pd.DataFrame | None) -> pd.DataFrame:
+        index, values = self._forecast(fh, X)
+        quantiles = complete_quantiles(self.quantiles)
+        middle = 0 if quantiles is None else quantiles.index(0.5)
+        return pd.DataFrame(values[..., middle], index=index, columns=self._get_varnames())
+
+    def _predict_quantiles(
+        self, fh: Any, X: pd.DataFrame | None, alpha: list[float]
+    ) -> pd.DataFrame:
+        index, values = self._forecast(fh, X)
+        wanted = interpolate_quantiles(values, complete_quantiles(self.quantiles) or (), alpha)
+        columns = self._get_columns(method="predict_quantiles", alpha=alpha)
+        return pd.DataFrame(wanted.reshape(len(index), -1), index=index, columns=columns)
+
+    # Between sktime's tables and the network
+
+    def _read(
+        self,
+        y: pd.DataFrame,
+        X: pd.DataFrame | None,
+        layout: Layout | None = None,
+        step: Step | None = None,
+    ) -> dict[Key, Instance]:
+        """Check the tables and take them apart, in the columns of ``layout``."""
+        if layout is not None:
+            y = select_columns("y", y, layout.y_columns)
+            if X is not None or layout.exogenous_columns:
+                X = pd.DataFrame() if X is None else X
+                X = select_columns("X", X, layout.exogenous_columns)
+        else:
+            given = [] if X is None else list(X.columns)
+            if missing := [c for c in self.past_covariates or () if c not in given]:
+                raise ValueError(
+                    f"`past_covariates` must name columns of `X`; got {missing}, not among "
+                    f"{given}. Rename them, or give these columns."
+                )
+        self._index_names = y.index.names
+        return make_instances(y, X, scaled=self.scaler is not None, step=step)
+
+    def _learn(self, instances: dict[Key, Instance], fh: Any) -> GlobalModel:
+        """Make a network that suits the data and the horizon, and train it."""
+        layout = make_layout(
+            list(instances.values()),
+            self.past_covariates or (),
+            time_features=self.time_features,
+            scaled=self.scaler is not None,
+        )
+        model = GlobalModel(
+            layout,
+            complete_quantiles(self.quantiles),
+            input_chunk_length=self.input_chunk_length,
+            output_chunk_length=self._choose_output_length(instances, fh),
+            use_reversible_instance_norm=self.use_reversible_instance_norm,
+            batch_size=self.batch_size,
+            optimizer_kwargs={"lr": self.lr},
+            random_state=self.random_state,
+            **architecture(self.get_params(deep=False)),
+        )
+        self._train(model, instances, self.n_epochs, patience=self.early_stopping_patience)
+        return model
+
+    def _choose_output_length(self, instances: dict[Key, Instance], fh: Any) -> int:
+        if self.output_chunk_length is not None:
+            return self.output_chunk_length
+        if fh is None:
+            raise ValueError(
+                "`fh` must be given to `pretrain` if `output_chunk_length` is None; got neither. "
+                "Give one of them."
+            )
+        furthest = max(int(steps_ahead(fh, instance).max()) for instance in instances.values())
+        longest = max(len(instance.y) for instance in instances.values())
+        return max(1, min(furthest, longest - self.input_chunk_length))
+
+    def _finetune(self, instances: dict[Key, Instance]) -> None:
+        """Train a copy of the network, as the pretrained one must stay as it is."""
+        self.model_ = copy.deepcopy(self.model_)
+        self._train(self.model_, instances, self.update_epochs)
+
+    def _train(
+        self,
+        model: GlobalModel,
+        instances: dict[Key, Instance],
+        epochs: int,
+        patience: int | None = None,
+    ) -> None:
+        short = model.train(
+            instances.values(),
+            epochs=epochs,
+            trainer=self._trainer_arguments(),
+            patience=patience,
+            validation_fraction=self.validation_fraction,
+        )
+        if short:
+            warn(
+                f"{len(short)} series of fewer than {model.rows_needed} rows, the input and output "
+                "chunk, were not trained on; they are forecast: "
+                f"{', '.join(short[:5])}{', ...' if len(short) > 5 else ''}.",
+                obj=self,
+                stacklevel=5,
+            )
+
+    def _remember(self, instances: dict[Key, Instance]) -> None:
+        """Keep the rows that a forecast and a step of fine-tuning need."""
+        rows = self.model_.rows_needed
+        self._context = {key: instance.tail(rows) for key, instance in instances.items()}
+
+    def _forecast(self, fh: Any, X: pd.DataFrame | None) -> tuple[pd.Index[Any], Float64Array]:
+        """Forecast all series at ``fh``: the row labels, and the values ``(rows, C, P)``."""
+        layout, length = self.model_.layout, self.model_.output_chunk_length
+        if X is not None:
+            X = select_columns("X", X, layout.exogenous_columns, optional=layout.past_columns)
+        instances = join_future(self._context, X)
+        steps = {key: steps_ahead(fh, instance) for key, instance in instances.items()}
+        furthest = max(int(ahead.max()) for ahead in steps.values())
+        if furthest > length:
+            warn(
+                f"step {furthest} of `fh` is beyond the {length} steps that are forecast in one "
+                "pass: medians are fed back, and intervals do not widen for it. Give `fit` the "
+                "`fh`, more rows, or a larger `output_chunk_length`.",
+                obj=self,
+                stacklevel=5,
+            )
+        values = self.model_.forecast(instances, steps, trainer=self._trainer_arguments())
+        labels = {
+            key: labels_after(instance.y.index, instance.step, furthest)[steps[key] - 1]
+            for key, instance in instances.items()
+        }
+        table = np.concatenate(list(values.values()))
+        if len(layout.y_columns) > 1:
+            # sktime labels the columns in the order of the last table that it saw.
+            table = table[:, [layout.y_columns.index(name) for name in self._get_varnames()]]
+        return label_rows(labels, self._index_names), table
+
+    def _trainer_arguments(self) -> dict[str, Any]:
+        """Arguments of Lightning's trainer: nothing is written to disk unless asked for."""
+        defaults = {
+            "logger": False,
+            "enable_checkpointing": False,
+            "enable_progress_bar": self.verbose,
+            "enable_model_summary": self.verbose,
+        }
+        return {**defaults, **(self.pl_trainer_kwargs or {})}
+
+    @classmethod
+    def get_test_params(cls, parameter_set: str = "default") -> list[dict[str, Any]]:
+        """Parameters for sktime's checks: tiny networks, one epoch.
+
+        Parameters
+        ----------
+        parameter_set : str
+            Ignored; there is one list.
+
+        Returns
+        -------
+        list of dict
+            Arguments of the constructor.
+        """
+        del parameter_set
+        tiny = {
+            "input_chunk_length": 4,
+            "d_model": 8,
+            "nhead": 2,
+            "num_encoder_layers": 1,
+            "dim_feedforward": 8,
+            "n_epochs": 1,
+            "update_epochs": 1,
+            "random_state": 0,
+            "pl_trainer_kwargs": {"accelerator": "cpu"},
+        }
+        return [
+            tiny,
+            {**tiny, "output_chunk_length": 3, "quantiles": (0.1, 0.5, 0.9)},
+            {**tiny, "output_chunk_length": 5, "quantiles": None, "scaler": None},
+        ]

@@ -1,0 +1,48 @@
+"""Every bad argument of the constructor is refused at once, by name."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+
+from informer_forecaster import InformerModel
+
+BAD_ARGUMENTS = [
+    ("input_chunk_length", 0), ("input_chunk_length", 8.0), ("input_chunk_length", "8"),
+    ("output_chunk_length", 0), ("output_chunk_length", True), ("output_chunk_length", None),
+    ("output_chunk_shift", -1), ("output_chunk_shift", 1.5),
+    ("d_model", 0), ("d_model", 7), ("nhead", 3), ("nhead", 0), ("num_encoder_layers", 0),
+    ("num_decoder_layers", 0), ("dim_feedforward", 8.0), ("dropout", 1.0), ("dropout", -0.1),
+    ("dropout", "high"), ("activation", "tanh"), ("attention", "sparse"), ("sampling_factor", 0),
+    ("sampling_factor", 1.5), ("distil", 1), ("num_encoder_stacks", 3), ("num_encoder_stacks", 0),
+    ("start_token_length", 9), ("start_token_length", -1), ("patch_length", 0),
+    ("channel_independent", "no"), ("lookback_skip", None), ("decoder_causal", 0),
+    ("padding_mode", "zeros"), ("time_features", "yes"), ("use_static_covariates", None),
+    ("use_reversible_instance_norm", 1), ("sparsity", "random"),
+    ("use_reversible_instance_norm", {"afine": True}),
+    ("likelihood", "gaussian"), ("loss_fn", "mse"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "value"), BAD_ARGUMENTS)
+def test_a_bad_argument_is_refused_by_the_constructor(name, value):
+    """The message names the argument and shows the value: the traceback is rarely read."""
+    arguments = {"input_chunk_length": 8, "output_chunk_length": 4, "d_model": 8, "nhead": 2}
+    shown = f"`{name}` must|`d_model` must be divisible by `nhead`"
+    with pytest.raises(ValueError, match=shown) as raised:
+        InformerModel(**{**arguments, name: value})
+    assert repr(value) in str(raised.value)
+
+
+def test_every_argument_of_the_constructor_is_tried():
+    """An argument that is added later must be added above."""
+    own = set(inspect.signature(InformerModel.__init__).parameters) - {"self", "kwargs"}
+    assert own <= {name for name, _ in BAD_ARGUMENTS}
+
+
+@pytest.mark.parametrize("typo", ["d_modell", "n_heads", "seq_len", "num_targets"])
+def test_an_unknown_argument_is_named(tiny_model, typo):
+    """`**kwargs` must not swallow it; the network's data sizes are no arguments either."""
+    with pytest.raises(ValueError, match=typo):
+        tiny_model(**{typo: 8})

@@ -1,0 +1,125 @@
+"""Every combination of covariates that Darts offers: fit, predict, save and load."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from informer_forecaster import InformerModel
+
+PAST, FUTURE = "past_covariates", "future_covariates"
+DYNAMIC = [(), (PAST,), (FUTURE,), (PAST, FUTURE)]
+# attention, distil, kind of index: each pair of values occurs
+VARIANTS = [
+    ("prob", True, "datetime"),
+    ("prob", False, "range"),
+    ("full", True, "range"),
+    ("full", False, "datetime"),
+]
+
+
+def static_table(kind, components):
+    """Static covariates shared by all components, or one row for each."""
+    rows = {"none": 0, "shared": 1, "each": components}[kind]
+    table = np.arange(2.0 * rows).reshape(rows, 2) / 10
+    return pd.DataFrame(table, columns=["size", "age"]) if rows else None
+
+
+@pytest.fixture
+def data(waves):
+    """Make targets and the covariates named; the future ones reach far enough for two chunks."""
+
+    def make(names, static, components, number, index):
+        table = static_table(static, components)
+        targets = [waves(36 + i, components, index, seed=i, static=table) for i in range(number)]
+        lengths = {PAST: 40, FUTURE: 52}
+        covariates = {
+            name: [waves(lengths[name], 2, index, seed=9 + i) for i in range(number)]
+            for name in names
+        }
+        if number == 1:
+            return targets[0], {name: given[0] for name, given in covariates.items()}
+        return targets, covariates
+
+    return make
+
+
+@pytest.mark.parametrize(("attention", "distil", "index"), VARIANTS)
+@pytest.mark.parametrize("number", [1, 2])
+@pytest.mark.parametrize("components", [1, 3])
+@pytest.mark.parametrize("static", ["none", "shared", "each"])
+@pytest.mark.parametrize("names", DYNAMIC)
+def test_every_combination_forecasts_and_survives_a_file(
+    tiny_model, data, tmp_path, names, static, components, number, attention, distil, index
+):
+    """A user brings any of these; none may be a corner where the sizes do not fit."""
+    target, covariates = data(names, static, components, number, index)
+    model = tiny_model(attention=attention, distil=distil).fit(target, **covariates)
+    forecast = model.predict(4, target, **covariates)
+    model.save(str(tmp_path / "model.pt"))
+    again = InformerModel.load(str(tmp_path / "model.pt")).predict(4, target, **covariates)
+    pairs = (
+        [(target, forecast, again)] if number == 1 else zip(target, forecast, again, strict=True)
+    )
+    for one, predicted, reloaded in pairs:
+        assert predicted.shape == (4, components, 1)
+        assert predicted.start_time() == one.end_time() + one.freq
+        assert predicted.components.equals(one.components)
+        assert np.isfinite(predicted.values()).all()
+        assert predicted == reloaded
+
+
+@pytest.mark.parametrize("names", DYNAMIC[1:])
+@pytest.mark.parametrize("attention", ["prob", "full"])
+def test_covariates_reach_the_forecast(tiny_model, data, with_value, names, attention):
+    """A covariate that is taken and ignored would mislead: each one's last known step counts."""
+    target, covariates = data(names, "none", 2, 1, "range")
+    model = tiny_model(attention=attention).fit(target, **covariates)
+    forecast = model.predict(4, **covariates)
+    for name in names:
+        last = len(target) - 1 if name == PAST else len(target) + 3
+        changed = {**covariates, name: with_value(covariates[name], last, 30.0)}
+        assert model.predict(4, **changed) != forecast
+
+
+@pytest.mark.parametrize("static", ["shared", "each"])
+def test_static_covariates_reach_the_forecast(tiny_model, data, static):
+    target, _ = data((), static, 2, 1, "range")
+    model = tiny_model().fit(target)
+    other = target.with_static_covariates(target.static_covariates + 1)
+    assert model.predict(4, other) != model.predict(4, target)
+
+
+def test_static_covariates_can_be_left_unused(tiny_model, data):
+    """With ``use_static_covariates=False`` a table of text does no harm and no weights exist."""
+    target, _ = data((), "shared", 1, 1, "range")
+    named = target.with_static_covariates(pd.DataFrame({"city": ["Oslo"]}))
+    model = tiny_model(use_static_covariates=False).fit(named)
+    without = model.predict(4, target.with_static_covariates(None))
+    assert np.array_equal(model.predict(4).values(), without.values())
+    assert not [name for name, _ in model.model.named_parameters() if ".static." in name]
+
+
+@pytest.mark.parametrize("names", DYNAMIC)
+def test_a_horizon_beyond_the_chunk_takes_longer_covariates(tiny_model, data, names):
+    """Rolled out, the covariates of the steps already forecast become the look-back's."""
+    target, longest = data((FUTURE,), "shared", 2, 1, "datetime")
+    covariates = dict.fromkeys(names, longest[FUTURE])
+    model = tiny_model().fit(target, **covariates)
+    forecast = model.predict(11, **covariates)
+    assert len(forecast) == 11
+    assert forecast[:4] == model.predict(4, **covariates)
+
+
+def test_series_may_begin_and_end_anywhere_within_their_covariates(tiny_model, data):
+    """Darts slices covariates by time: longer ones on both ends give the same forecast."""
+    target, covariates = data((PAST, FUTURE), "none", 1, 1, "datetime")
+    model = tiny_model().fit(target, **covariates)
+    cut = {
+        PAST: covariates[PAST].slice(target.time_index[-8], target.end_time()),
+        FUTURE: covariates[FUTURE].slice(
+            target.time_index[-8], target.end_time() + 4 * target.freq
+        ),
+    }
+    assert model.predict(4, target, **cut) == model.predict(4, target, **covariates)

@@ -1,0 +1,78 @@
+"""Number formats: the series' own by default, and any the trainer is asked for."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from darts.utils.likelihood_models.torch import QuantileRegression
+
+from informer_forecaster import InformerModel
+
+PAST, FUTURE = "past_covariates", "future_covariates"
+
+
+def covariates(waves, dtype):
+    return {PAST: waves(60, seed=1, dtype=dtype), FUTURE: waves(60, seed=2, dtype=dtype)}
+
+
+@pytest.mark.parametrize(
+    ("dtype", "weights"), [(np.float32, torch.float32), (np.float64, torch.float64)]
+)
+@pytest.mark.parametrize("index", ["datetime", "range"])
+def test_the_series_set_the_precision(tiny_model, waves, dtype, weights, index, caplog):
+    """Calendar features, which are ours, must not mix another precision in: Darts warns of it."""
+    model = tiny_model().fit(waves(index=index, dtype=dtype))
+    assert model.model.dtype == weights
+    assert model.predict(7).dtype == dtype
+    assert not [record for record in caplog.records if "data type" in record.getMessage()]
+
+
+@pytest.mark.parametrize("precision", ["32-true", "64-true", "bf16-mixed", "bf16-true"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("attention", ["prob", "full"])
+@pytest.mark.filterwarnings("ignore:.*bf16")
+def test_any_precision_takes_any_series(tiny_model, waves, precision, dtype, attention):
+    """Series are float64 by default; asking for a faster precision must not need a conversion."""
+    options = {"attention": attention, "likelihood": QuantileRegression([0.1, 0.5, 0.9])}
+    model = tiny_model(trainer={"precision": precision}, **options)
+    series, given = waves(dtype=dtype), covariates(waves, dtype)
+    model.fit(series, val_series=series, **given, **{f"val_{k}": v for k, v in given.items()})
+    assert np.isfinite(model.predict(7, num_samples=3, **given).all_values()).all()
+    backtest = model.historical_forecasts(series, retrain=False, forecast_horizon=3, **given)
+    assert np.isfinite(backtest.values()).all()
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_a_lower_precision_forecasts_nearly_the_same(tiny_model, waves, tmp_path, precision):
+    """The cast is a loss of digits, not another forecast."""
+    series = waves(60)
+    exact = tiny_model().fit(series)
+    forecast = exact.predict(4)
+    exact.save(str(tmp_path / "model.pt"))
+    trainer = {"accelerator": "cpu", "logger": False, "precision": precision}
+    rough = InformerModel.load(str(tmp_path / "model.pt"), pl_trainer_kwargs=trainer)
+    rough.model.to(torch.float32)
+    digits = 1e-5 if precision == "32-true" else 3e-2
+    assert np.allclose(rough.predict(4).values(), forecast.values(), rtol=digits)
+
+
+@pytest.mark.parametrize("wide", ["target", PAST, FUTURE, "static"])
+def test_target_and_covariates_may_differ(tiny_model, waves, wide):
+    """One float64 column among float32 ones must not end in torch's error about dtypes."""
+    given = covariates(waves, np.float32)
+    series = waves(dtype=np.float64 if wide == "target" else np.float32)
+    if wide == "static":
+        table = waves(1).to_dataframe().reset_index(drop=True)
+        series = series.with_static_covariates(table)
+    elif wide != "target":
+        given[wide] = given[wide].astype(np.float64)
+    model = tiny_model().fit(series, **given)
+    assert np.isfinite(model.predict(7, **given).values()).all()
+
+
+def test_another_precision_than_in_training_can_be_forecast(tiny_model, waves):
+    """A model trained on float32 serves a user who reads float64, and the other way round."""
+    model = tiny_model().fit(waves(dtype=np.float32))
+    wide = model.predict(4, waves(dtype=np.float64))
+    assert np.allclose(wide.values(), model.predict(4).values(), rtol=1e-5)

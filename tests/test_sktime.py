@@ -1,0 +1,723 @@
+"""Values, labels and errors of the forecaster: what sktime's own checks do not look at."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import pickle
+import subprocess
+import sys
+import warnings
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sktime.forecasting.base import ForecastingHorizon
+from sktime.utils._testing.hierarchical import _make_hierarchical
+
+from informer_forecaster import InformerConfig, InformerForecaster
+from informer_forecaster.adapters._global_model import interpolate_quantiles
+from informer_forecaster.adapters._model_holder import ModelHolder
+
+TINY = InformerForecaster.get_test_params()[0]
+FH = [1, 2, 3]
+
+INDEXES = {
+    "period-month": lambda n: pd.period_range("2001-11", periods=n, freq="M"),
+    "period-quarter": lambda n: pd.period_range("2001Q3", periods=n, freq="Q"),
+    "period-two-days": lambda n: pd.period_range("2001-11-27", periods=n, freq="2D"),
+    "datetime-hour": lambda n: pd.date_range("2001-11-27 22:00", periods=n, freq="h"),
+    "datetime-month-end": lambda n: pd.date_range("2001-11-30", periods=n, freq="ME"),
+    "datetime-business": lambda n: pd.date_range("2001-11-27", periods=n, freq="B"),
+    "datetime-no-freq": lambda n: pd.DatetimeIndex(
+        list(pd.date_range("2001-11-01", periods=n, freq="MS"))
+    ),
+    # Both cross the end of summer time: a local day of 25 hours, a local hour that comes twice.
+    "zone-day": lambda n: pd.date_range("2001-10-20", periods=n, freq="D", tz="Europe/Berlin"),
+    "zone-hour": lambda n: pd.date_range(
+        "2001-10-27 15:00", periods=n, freq="h", tz="Europe/Berlin"
+    ),
+    "range": lambda n: pd.RangeIndex(n),
+    "range-from-7": lambda n: pd.RangeIndex(7, 7 + n),
+    "integer": lambda n: pd.Index(np.arange(5, 5 + n)),
+}
+
+
+def make(**parameters):
+    return InformerForecaster(**{**TINY, **parameters})
+
+
+def line(index, slope=2.0, start=10.0, columns=("a",)):
+    steps = np.arange(len(index))[:, None] * slope + start
+    values = steps + 100.0 * np.arange(len(columns))
+    return pd.DataFrame(values, index=index, columns=list(columns))
+
+
+def noise(rows=40, columns=("a",), seed=0, index=None):
+    index = pd.period_range("2001-01", periods=rows, freq="M") if index is None else index
+    values = np.random.default_rng(seed).normal(50, 5, size=(len(index), len(columns)))
+    return pd.DataFrame(values, index=index, columns=list(columns))
+
+
+def panel(lengths=(30, 30, 30), names=("north", "south", "east"), seed=0):
+    tables = {
+        name: noise(n, seed=seed + i)
+        for i, (name, n) in enumerate(zip(names, lengths, strict=False))
+    }
+    return pd.concat(tables, names=["region", "month"])
+
+
+def weights(forecaster):
+    return forecaster.model_.network.model.model.state_dict()
+
+
+def same_weights(left, right):
+    return all(torch.equal(value, right[name]) for name, value in left.items())
+
+
+@pytest.fixture
+def straight(monkeypatch):
+    """Put a network in place that continues each line exactly, with quantiles 0.1 apart."""
+
+    def forecast_chunk(self, samples, trainer):  # noqa: ARG001 - the method's own arguments
+        steps = np.arange(1, self.model.output_chunk_length + 1, dtype=np.float64)[:, None]
+        spread = 0.0 if self.quantiles is None else 0.1 * (np.arange(len(self.quantiles)) - 3)
+        chunks = []
+        for sample in samples:
+            last, before = sample.target[-1].astype(float), sample.target[-2].astype(float)
+            points = last + steps * (last - before)
+            chunks.append(points[:, :, None] + spread)
+        return chunks
+
+    monkeypatch.setattr(ModelHolder, "_forecast_chunk", forecast_chunk)
+
+
+# Labels: the value forecast for step k stands at step k
+
+
+@pytest.mark.usefixtures("straight")
+@pytest.mark.parametrize("index", INDEXES.values(), ids=INDEXES.keys())
+@pytest.mark.parametrize("fh", [[1, 2, 3], [2, 5]], ids=str)
+def test_each_step_stands_at_its_label(index, fh):
+    y = line(index(30))
+    forecast = make().fit(y[:20], fh=fh).predict()
+    expected = y.iloc[[19 + step for step in fh]]
+    pd.testing.assert_frame_equal(forecast, expected, check_freq=False, rtol=1e-4)
+
+
+@pytest.mark.usefixtures("straight")
+@pytest.mark.parametrize("index", INDEXES.values(), ids=INDEXES.keys())
+def test_absolute_horizons_are_relative_ones_of_the_same_steps(index):
+    y = line(index(30))
+    forecaster = make(output_chunk_length=3).fit(y[:20])
+    absolute = forecaster.predict(fh=ForecastingHorizon(y.index[[21, 22]], is_relative=False))
+    pd.testing.assert_frame_equal(absolute, y.iloc[[21, 22]], check_freq=False, rtol=1e-4)
+
+
+@pytest.mark.usefixtures("straight")
+@pytest.mark.parametrize("index", INDEXES.values(), ids=INDEXES.keys())
+def test_update_moves_the_origin(index):
+    y = line(index(30))
+    forecaster = make().fit(y[:18], fh=[1, 3])
+    for rows in (slice(18, 19), slice(17, 21)):  # a single row, and rows that overlap
+        forecaster.update(y[rows], update_params=False)
+        expected = y.iloc[[rows.stop, rows.stop + 2]]
+        pd.testing.assert_frame_equal(forecaster.predict(), expected, check_freq=False, rtol=1e-4)
+
+
+@pytest.mark.usefixtures("straight")
+@pytest.mark.filterwarnings("ignore:step . of `fh`")
+def test_a_roll_out_goes_on_where_the_chunk_ends():
+    y = line(pd.RangeIndex(30), columns=("a", "b"))
+    forecast = make(output_chunk_length=3).fit(y[:20], fh=[1, 4, 8]).predict()
+    pd.testing.assert_frame_equal(forecast, y.iloc[[20, 23, 27]], rtol=1e-4)
+
+
+@pytest.mark.usefixtures("straight")
+def test_panel_members_with_other_cutoffs_are_forecast_from_their_own():
+    months = INDEXES["period-month"](40)
+    y = pd.concat(
+        {"b": line(months[:20]), "a": line(months[5:30], slope=-3.0)}, names=["region", "month"]
+    )
+    forecaster = make().fit(y, fh=[1, 3])
+    expected = pd.concat(
+        {
+            "b": line(months).iloc[[20, 22]],
+            "a": line(months[5:], slope=-3.0).iloc[[25, 27]],
+        },
+        names=["region", "month"],
+    )
+    pd.testing.assert_frame_equal(forecaster.predict(), expected, rtol=1e-4)
+
+
+@pytest.mark.usefixtures("straight")
+def test_an_update_of_one_member_leaves_the_others_where_they_were():
+    months = INDEXES["period-month"](40)
+    y = pd.concat({"b": line(months), "a": line(months)}, names=["region", "month"])
+    time = y.index.get_level_values(1)
+    forecaster = make().fit(y[time < months[20]], fh=[1])
+    forecaster.update(y.loc[["a"]][lambda rows: rows.index.get_level_values(1) < months[25]])
+    index = forecaster.predict().index
+    assert list(index) == [("b", months[20]), ("a", months[25])]
+
+
+@pytest.mark.usefixtures("straight")
+def test_hierarchies_keep_their_levels_and_order():
+    y = _make_hierarchical((2, 2), min_timepoints=20, max_timepoints=20, random_state=0)
+    forecast = make().fit(y, fh=[1, 2]).predict()
+    assert forecast.index.names == y.index.names
+    assert list(forecast.index.droplevel(-1).unique()) == list(y.index.droplevel(-1).unique())
+    assert len(forecast) == 8
+
+
+# Values
+
+
+def test_a_seasonal_series_is_learnt():
+    steps = np.arange(150)
+    y = pd.Series(1e4 + 1e3 * np.sin(2 * np.pi * steps / 12), name="sales")
+    forecaster = make(input_chunk_length=24, d_model=16, n_epochs=40, batch_size=8, lr=5e-3)
+    forecast = forecaster.fit(y[:120], fh=range(1, 13)).predict()
+    assert forecast.name == "sales"
+    # The mean is 707 off and a forecast near zero 10,000.
+    assert np.abs(forecast - y[120:132]).mean() < 200
+
+
+@pytest.mark.parametrize("parameters", InformerForecaster.get_test_params(), ids=str)
+def test_two_fits_with_one_seed_are_equal(parameters):
+    y = noise()
+    first, second = (InformerForecaster(**parameters).fit(y, fh=FH).predict() for _ in range(2))
+    pd.testing.assert_frame_equal(first, second, check_exact=True)
+
+
+def test_seeds_differ():
+    y = noise()
+    first, second = (make(random_state=seed).fit(y, fh=FH).predict() for seed in (0, 1))
+    assert (first != second).all(axis=None)
+
+
+def test_the_callers_random_numbers_do_not_move():
+    state = torch.random.get_rng_state()
+    legacy = np.random.get_state()[1].copy()  # noqa: NPY002 - what Darts could move
+    forecaster = make().fit(noise(), fh=FH)
+    forecaster.predict()
+    pickle.loads(pickle.dumps(forecaster))
+    assert torch.equal(state, torch.random.get_rng_state())
+    assert (np.random.get_state()[1] == legacy).all()  # noqa: NPY002
+
+
+def test_constant_series_are_forecast_as_they_are():
+    y = pd.DataFrame({"a": np.full(30, 0.1), "b": np.full(30, 1e12)})
+    forecast = make(n_epochs=3).fit(y, fh=FH).predict()
+    assert np.isfinite(forecast).all(axis=None)
+    np.testing.assert_allclose(forecast["b"], 1e12, rtol=1e-6)
+
+
+def test_units_do_not_matter():
+    y = noise()
+    plain = make().fit(y, fh=FH).predict()
+    scaled = make().fit(y * 1e6 - 3e6, fh=FH).predict()
+    np.testing.assert_allclose(scaled, plain * 1e6 - 3e6, rtol=1e-5)
+
+
+def test_without_a_scaler_the_network_sees_the_values():
+    forecaster = make(scaler=None).fit(noise(), fh=FH)
+    (instance,) = forecaster._context.values()
+    assert (instance.center, instance.scale) == (0.0, 1.0)
+
+
+def test_column_order_of_later_tables_does_not_matter():
+    y, X = noise(columns=("a", "b")), noise(columns=("p", "q"), seed=1)
+    forecasts = []
+    for order in (1, -1):
+        forecaster = make().fit(y[:20], X[:20], fh=FH)
+        forecaster.update(y[20:25].iloc[:, ::order], X[20:25].iloc[:, ::order])
+        forecasts.append(forecaster.predict(X=X[25:28].iloc[:, ::order]))
+    pd.testing.assert_frame_equal(forecasts[0], forecasts[1][["a", "b"]], check_exact=True)
+
+
+def test_calendar_features_depend_on_the_index():
+    weeks = noise(index=pd.date_range("2001-01-01", periods=40, freq="D"))
+    shifted = weeks.set_axis(weeks.index.shift(3))
+    on, off = (make(time_features=features) for features in (True, False))
+    assert (on.fit(weeks, fh=FH).predict().values != on.fit(shifted, fh=FH).predict().values).all()
+    assert (
+        off.fit(weeks, fh=FH).predict().values == off.fit(shifted, fh=FH).predict().values
+    ).all()
+
+
+# Quantiles
+
+
+@pytest.mark.filterwarnings("ignore:step . of `fh`")
+@pytest.mark.parametrize("fh", [FH, [2, 8]], ids=["one pass", "roll-out"])
+def test_quantiles_do_not_cross_and_the_median_is_the_point(fh):
+    y = panel()
+    forecaster = make(output_chunk_length=3, n_epochs=2).fit(y)
+    alpha = [0.001, 0.05, 0.07, 0.5, 0.8, 0.95, 0.999]
+    quantiles = forecaster.predict_quantiles(fh=fh, alpha=alpha)
+    assert (np.diff(quantiles.to_numpy(), axis=1) >= 0).all()
+    np.testing.assert_array_equal(
+        quantiles[("a", 0.5)].to_numpy(), forecaster.predict(fh=fh)["a"].to_numpy()
+    )
+
+
+def test_alphas_keep_their_order():
+    forecaster = make().fit(noise(columns=("a", "b")), fh=FH)
+    some = forecaster.predict_quantiles(alpha=[0.9, 0.1])
+    assert list(some.columns) == [("a", 0.9), ("a", 0.1), ("b", 0.9), ("b", 0.1)]
+    all_of_them = forecaster.predict_quantiles(alpha=[0.1, 0.9])
+    pd.testing.assert_frame_equal(some, all_of_them[some.columns], check_exact=True)
+
+
+def test_quantiles_of_a_normal_distribution_are_exact():
+    from scipy.stats import norm
+
+    trained, alpha = (0.05, 0.25, 0.5, 0.75, 0.95), (0.01, 0.1, 0.5, 0.6, 0.99)
+    values = norm.ppf(trained, loc=3, scale=2)[None]
+    wanted = interpolate_quantiles(values, trained, alpha)
+    np.testing.assert_allclose(wanted[0], norm.ppf(alpha, loc=3, scale=2))
+
+
+def test_without_quantiles_there_are_no_intervals():
+    forecaster = make(quantiles=None).fit(noise(), fh=FH)
+    assert not forecaster.get_tag("capability:pred_int")
+    with pytest.raises(NotImplementedError, match="prediction intervals"):
+        forecaster.predict_interval()
+
+
+def test_variance_and_distribution_come_with_the_quantiles():
+    forecaster = make().fit(noise(), fh=FH)
+    assert (forecaster.predict_var() > 0).all(axis=None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # sktime's word on a package that it could use
+        distribution = forecaster.predict_proba()
+    np.testing.assert_allclose(distribution.mean(), forecaster.predict())
+
+
+# State: what is stored, copied and sent to another process
+
+
+COPIES = {
+    "pickle": lambda f: pickle.loads(pickle.dumps(f)),
+    "deepcopy": copy.deepcopy,
+    "memory": lambda f: type(f).load_from_serial(f.save()[1]),
+    "copy of a copy": lambda f: copy.deepcopy(pickle.loads(pickle.dumps(f))),
+}
+
+
+@pytest.mark.parametrize("duplicate", COPIES.values(), ids=COPIES.keys())
+@pytest.mark.parametrize("parameters", InformerForecaster.get_test_params(), ids=["0", "1", "2"])
+def test_copies_forecast_the_same_numbers(duplicate, parameters):
+    y, X = noise(columns=("a", "b")), noise(columns=("p",), seed=1)
+    original = InformerForecaster(**parameters).fit(y[:30], X[:30], fh=FH)
+    twin = duplicate(original)
+    expected = original.predict(X=X[30:33])
+    pd.testing.assert_frame_equal(twin.predict(X=X[30:33]), expected, check_exact=True)
+    # The copy is one of its own: training it leaves the original alone, and goes the same way.
+    twin.update(y[30:36], X[30:36])
+    pd.testing.assert_frame_equal(original.predict(X=X[30:33]), expected, check_exact=True)
+    original.update(y[30:36], X[30:36])
+    assert same_weights(weights(original), weights(twin))
+
+
+def test_clone_and_refit_gives_the_same_numbers():
+    forecaster = make().fit(noise(), fh=FH)
+    expected = forecaster.predict()
+    for other in (forecaster.clone(), forecaster):
+        pd.testing.assert_frame_equal(
+            other.fit(noise(), fh=FH).predict(), expected, check_exact=True
+        )
+
+
+def test_a_file_is_read_by_a_process_that_knows_only_sktime(tmp_path):
+    forecaster = make().fit(noise(), fh=FH)
+    forecaster.save(tmp_path / "model")
+    script = (
+        "from sktime.base import load\n"
+        f"print(load({str(tmp_path / 'model')!r}).predict()['a'].map(float.hex).tolist())"
+    )
+    root = Path(__file__).parents[1]
+    result = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=root
+    )
+    assert result.stdout.strip() == str(forecaster.predict()["a"].map(float.hex).tolist())
+
+
+def test_a_file_of_another_format_is_refused():
+    holder = make().fit(noise(), fh=FH).model_.network
+    state = {**holder.__getstate__(), "format": 99}
+    with pytest.raises(ValueError, match=r"format 99.*reads format 1"):
+        ModelHolder.__new__(ModelHolder).__setstate__(state)
+
+
+def test_a_forecast_runs_where_the_training_device_is_missing(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    forecaster = make().fit(noise(), fh=FH)
+    expected = forecaster.predict()
+    # As a forecaster reads that was fitted on a machine with a GPU and loaded on this one.
+    forecaster.pl_trainer_kwargs = {"accelerator": "gpu", "devices": [3]}
+    pd.testing.assert_frame_equal(forecaster.predict(), expected, check_exact=True)
+
+
+def test_files_hold_no_data_but_the_context():
+    small, large = (make().fit(noise(rows), fh=FH) for rows in (50, 5000))
+    assert len(pickle.dumps(large)) - len(pickle.dumps(small)) < 100
+
+
+# Update
+
+
+def test_update_trains_only_if_asked_to():
+    y = noise()
+    forecaster = make().fit(y[:30], fh=FH)
+    before, origin = weights(forecaster), forecaster.predict()
+    forecaster.update(y[30:35], update_params=False)
+    assert same_weights(before, weights(forecaster))
+    assert (forecaster.predict().to_numpy() != origin.to_numpy()).all()
+    forecaster.update(y[35:36], update_params=True)
+    assert not same_weights(before, weights(forecaster))
+
+
+def test_no_update_epochs_means_no_training():
+    forecaster = make(update_epochs=0).fit(noise()[:30], fh=FH)
+    before = weights(forecaster)
+    assert same_weights(before, weights(forecaster.update(noise()[30:])))
+
+
+def test_rows_of_an_update_replace_those_they_overlap():
+    y = noise()
+    forecaster = make().fit(y[:30], fh=FH).update(y[25:33] + 7.0, update_params=False)
+    (context,) = forecaster._context.values()
+    pd.testing.assert_frame_equal(context.y, y[26:33] + 7.0, check_freq=False)
+    forecaster.update(y[20:28], update_params=False)
+    (context,) = forecaster._context.values()
+    pd.testing.assert_frame_equal(context.y, y[21:28], check_freq=False)
+
+
+def test_a_new_member_is_forecast_without_a_refit():
+    y = panel()
+    forecaster = make().fit(y.loc[["north", "south"]], fh=FH)
+    forecaster.update(y.loc[["east"]], update_params=False)
+    assert list(forecaster.predict().index.levels[0]) == ["east", "north", "south"]
+    alone = make().pretrain(y.loc[["north", "south"]], fh=FH).fit(y.loc["east"], fh=FH)
+    np.testing.assert_allclose(forecaster.predict().loc["east"], alone.predict(), rtol=1e-4)
+
+
+def test_update_after_a_gap_needs_a_whole_window():
+    y = noise()
+    forecaster = make().fit(y[:20], fh=FH)
+    with pytest.raises(ValueError, match="the series has none at 2002-09, 2002-10"):
+        forecaster.update(y[22:24], update_params=False)
+    forecaster.update(y[22:30], update_params=False)
+    assert list(forecaster.predict().index) == list(y.index[30:33])
+
+
+# Panels, pretraining
+
+
+def test_a_member_is_forecast_as_it_is_alone():
+    y = panel()
+    together = make().fit(y, fh=FH).predict()
+    model = make().pretrain(y, fh=FH)
+    for name in ("north", "south", "east"):
+        alone = model.clone().fit(y.loc[name], fh=FH).predict()
+        np.testing.assert_allclose(together.loc[name], alone, rtol=1e-5)
+
+
+def test_short_members_are_named_and_forecast():
+    y = panel(lengths=(30, 5, 2))
+    with pytest.warns(
+        UserWarning, match="2 series of fewer than 7 rows.*series 'south', series 'east'"
+    ):
+        forecast = make().fit(y, fh=FH).predict()
+    assert np.isfinite(forecast).all(axis=None)
+    assert len(forecast) == 9
+
+
+def test_zero_shot_keeps_the_network_and_finetune_trains_a_copy():
+    y = panel()
+    for choice, kept in (("zero-shot", True), ("finetune", False)):
+        forecaster = make(fit_after_pretrain=choice).pretrain(y, fh=FH)
+        before = copy.deepcopy(forecaster.pretrained_model_.network.model.model.state_dict())
+        expected = forecaster.fit(y.loc["north"], fh=FH).predict()
+        assert same_weights(before, weights(forecaster)) is kept
+        # A second fit starts from the pretrained network again, not from the first fit.
+        again = forecaster.fit(y.loc["north"], fh=FH).predict()
+        pd.testing.assert_frame_equal(again, expected, check_exact=True)
+
+
+def test_pretraining_goes_on_and_takes_other_names():
+    forecaster = make().pretrain(panel(), fh=FH)
+    before = copy.deepcopy(forecaster.pretrained_model_.network.model.model.state_dict())
+    forecaster.pretrain(panel(seed=9).rename(columns={"a": "other"}))
+    assert not same_weights(before, forecaster.pretrained_model_.network.model.model.state_dict())
+    forecast = forecaster.fit(noise().rename(columns={"a": "third"}), fh=FH).predict()
+    assert list(forecast.columns) == ["third"]
+
+
+# Exogenous columns
+
+
+def exogenous(rows=60):
+    """A target that is the driver of two steps later, and a column of noise."""
+    X = noise(rows, columns=("driver", "noise"), seed=3)
+    return X[["driver"]].rename(columns={"driver": "a"}), X
+
+
+def test_the_known_future_matters():
+    y, X = exogenous(150)
+    forecaster = make(d_model=16, n_epochs=30, lr=1e-2, time_features=False)
+    forecaster.fit(y[:120], X[:120], fh=range(1, 6))
+    error = np.abs(forecaster.predict(X=X[120:125]) - y[120:125]).to_numpy().mean()
+    assert error < 0.5 * y.to_numpy().std()
+    swapped = X[120:125].iloc[::-1].set_axis(X.index[120:125])
+    assert np.abs(forecaster.predict(X=swapped) - y[120:125]).to_numpy().mean() > 2 * error
+
+
+def test_more_rows_than_asked_for_and_history_change_nothing():
+    y, X = exogenous()
+    forecaster = make().fit(y[:30], X[:30], fh=FH)
+    expected = forecaster.predict(X=X[30:33])
+    pd.testing.assert_frame_equal(forecaster.predict(X=X[:33]), expected, check_exact=True)
+
+
+def test_rows_between_the_steps_asked_for_are_needed():
+    y, X = exogenous()
+    forecaster = make().fit(y[:30], X[:30], fh=[1, 3])
+    with pytest.raises(ValueError, match="the series lacks 2003-08"):
+        forecaster.predict(X=X.iloc[[30, 32]])
+    with pytest.raises(ValueError, match="the series lacks 2003-07, 2003-08, 2003-09"):
+        forecaster.predict()
+
+
+def test_rows_that_fit_was_given_ahead_are_used():
+    y, X = exogenous()
+    forecaster = make().fit(y[:30], X[:33], fh=FH)
+    expected = make().fit(y[:30], X[:33], fh=FH).predict(X=X[30:33])
+    pd.testing.assert_frame_equal(forecaster.predict(), expected, check_exact=True)
+
+
+def test_rows_past_the_horizon_cannot_change_full_causal_attention():
+    y, X = exogenous()
+    forecaster = make(output_chunk_length=6, attention="full").fit(y[:30], X[:30])
+    expected = forecaster.predict(fh=[1, 2], X=X[30:32])
+    with_more = forecaster.predict(fh=[1, 2], X=X[30:36])
+    np.testing.assert_allclose(with_more, expected, rtol=1e-6)
+
+
+def test_past_columns_need_no_future():
+    y, X = exogenous()
+    forecaster = make(past_covariates=("noise", "driver")).fit(y[:30], X[:30], fh=FH)
+    first = forecaster.predict()
+    changed = X[:30].copy()
+    changed.iloc[-1] += 100.0
+    second = make(past_covariates=("noise", "driver")).fit(y[:30], changed, fh=FH).predict()
+    assert (first.to_numpy() != second.to_numpy()).all()
+    mixed = make(past_covariates=("noise",)).fit(y[:30], X[:30], fh=FH)
+    only = mixed.predict(X=X[["driver"]][30:33])
+    pd.testing.assert_frame_equal(mixed.predict(X=X[30:33]), only, check_exact=True)
+
+
+def test_past_columns_cannot_be_rolled_out():
+    y, X = exogenous()
+    forecaster = make(past_covariates=("noise",), output_chunk_length=2).fit(y[:30], X[:30])
+    with (
+        pytest.warns(UserWarning, match="beyond the 2 steps"),
+        pytest.raises(ValueError, match="`output_chunk_length=3` or more"),
+    ):
+        forecaster.predict(fh=[3], X=X[30:33])
+
+
+# Training
+
+
+def test_early_stopping_keeps_the_best_weights():
+    y = noise(200)
+    forecaster = make(n_epochs=200, early_stopping_patience=2, lr=5e-2).fit(y, fh=FH)
+    network = forecaster.model_.network
+    assert 0 < network.epochs_trained < 200
+    # Two epochs more than the best one were run; their weights are those of a shorter training.
+    best = make(n_epochs=network.epochs_trained - 2, early_stopping_patience=2, lr=5e-2).fit(
+        y, fh=FH
+    )
+    assert same_weights(weights(forecaster), weights(best))
+
+
+def test_callbacks_are_not_used_up():
+    from pytorch_lightning.callbacks import EarlyStopping
+
+    stop = EarlyStopping("train_loss", patience=1, min_delta=1e9)
+    forecaster = make(n_epochs=20, pl_trainer_kwargs={"accelerator": "cpu", "callbacks": [stop]})
+    epochs = [forecaster.fit(noise(), fh=FH).model_.network.epochs_trained for _ in "ab"]
+    assert epochs[0] == epochs[1] < 20
+    assert stop.wait_count == 0
+
+
+def test_nothing_is_written_printed_or_warned(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        forecaster = make().fit(noise()[:30], fh=FH)
+        forecaster.predict()
+        forecaster.update(noise()[30:])
+        forecaster.predict_interval()
+    assert list(tmp_path.iterdir()) == []
+    assert capfd.readouterr() == ("", "")
+
+
+def test_verbose_shows_a_progress_bar(capfd):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        make(verbose=True).fit(noise(), fh=FH)
+    assert "Epoch 0" in capfd.readouterr().out
+
+
+def test_the_output_chunk_is_capped_by_the_data():
+    forecaster = make().fit(noise(10), fh=range(1, 30))
+    assert forecaster.model_.output_chunk_length == 6
+    with pytest.warns(UserWarning, match="step 29 of `fh` is beyond the 6 steps"):
+        assert len(forecaster.predict()) == 29
+
+
+# Parameters
+
+
+def test_every_choice_of_the_network_is_a_parameter_with_its_default():
+    data = {f"num_{name}" for name in ("targets", "parameters")}
+    data |= {f"num_{kind}_covariates" for kind in ("past", "future", "static")}
+    lengths = {"input_chunk_length", "output_chunk_length"}
+    parameters = inspect.signature(InformerForecaster).parameters
+    for field in fields(InformerConfig):
+        if field.name not in data | lengths:
+            assert parameters[field.name].default == field.default, field.name
+
+
+def test_the_horizon_is_needed_in_fit_only_without_an_output_length():
+    assert InformerForecaster().get_tag("requires-fh-in-fit")
+    assert not InformerForecaster(output_chunk_length=3).get_tag("requires-fh-in-fit")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"input_chunk_length": 0}, "`input_chunk_length` must be an integer of at least 1; got 0"),
+        ({"output_chunk_length": 1.5}, "`output_chunk_length` must be an integer"),
+        ({"d_model": 10, "nhead": 4}, "`d_model` must be divisible by `nhead`"),
+        ({"n_epochs": 0}, "`n_epochs` must be an integer of at least 1; got 0"),
+        ({"batch_size": True}, "`batch_size` must be an integer of at least 1; got True"),
+        ({"update_epochs": -1}, "`update_epochs` must be an integer of at least 0; got -1"),
+        ({"early_stopping_patience": 0}, "`early_stopping_patience` must be an integer of at"),
+        ({"lr": 0.0}, "`lr` must be a number, positive; got 0.0"),
+        ({"validation_fraction": 1.0}, "`validation_fraction` must be a number, between 0 and 1"),
+        ({"scaler": "robust"}, "`scaler` must be one of 'standard', None; got 'robust'"),
+        ({"fit_after_pretrain": "no"}, "`fit_after_pretrain` must be one of 'zero-shot'"),
+        ({"quantiles": (0.5,)}, "`quantiles` must be a tuple of numbers between 0 and 1"),
+        ({"quantiles": (0.1, 1.0)}, r"`quantiles` must .* got \(0.1, 1.0\)"),
+        ({"quantiles": 0.1}, "`quantiles` must be a tuple"),
+        ({"past_covariates": "noise"}, r"For a single column write \('noise',\)"),
+        ({"pl_trainer_kwargs": [1]}, "`pl_trainer_kwargs` must be a dict"),
+        ({"pl_trainer_kwargs": {"max_epochs": 3}}, "Use `n_epochs`"),
+    ],
+    ids=str,
+)
+def test_parameters_out_of_range_are_refused(parameters, message):
+    with pytest.raises(ValueError, match=message):
+        InformerForecaster(**parameters)
+
+
+# Data that cannot be used
+
+
+def test_missing_values_name_the_remedy():
+    y, X = exogenous()
+    broken, broken_X = y.copy(), X.copy()
+    broken.iloc[3] = np.nan
+    broken_X.iloc[3, 0] = np.nan
+    with pytest.raises(ValueError, match=r"y passed .*`Imputer\(\) \* InformerForecaster"):
+        make().fit(broken, fh=FH)
+    with pytest.raises(ValueError, match=r"X passed .*`Imputer\(\) \* InformerForecaster"):
+        make().fit(y, broken_X, fh=FH)
+
+
+def test_infinite_values_are_located():
+    y, X = exogenous()
+    y.iloc[3], X.iloc[31, 1] = np.inf, -np.inf
+    with pytest.raises(ValueError, match=r"`y` .* column 'a' of the series is inf at 2001-04"):
+        make().fit(y[:30], fh=FH)
+    forecaster = make().fit(y[10:30], X[10:30], fh=FH)
+    with pytest.raises(ValueError, match=r"`X` .* column 'noise' of the series is -inf at 2003-08"):
+        forecaster.predict(X=X[30:33])
+
+
+@pytest.mark.parametrize(
+    ("index", "message"),
+    [
+        ("period-month", r"every step of M; the series has none at 2002-05.*period_range\("),
+        ("datetime-no-freq", r"every step of MS; the series has none at 2002-05.*date_range\("),
+        ("datetime-hour", "every step of h; the series has none at 2001-11-28 04:00:00"),
+        ("integer", r"every step of 1; the series has none at 11\. Count the rows"),
+    ],
+)
+def test_gaps_are_located(index, message):
+    y = line(INDEXES[index](30))
+    with pytest.raises(ValueError, match=message):
+        make().fit(y.drop(y.index[6]), fh=FH)
+
+
+def test_integer_steps_other_than_one_are_refused():
+    with pytest.raises(ValueError, match="every step of 1; the series has none at 1, 3, 5 and 26"):
+        make().fit(line(pd.RangeIndex(0, 60, 2)), fh=FH)
+
+
+def test_too_few_rows_name_how_many_are_needed():
+    with pytest.raises(ValueError, match=r"at least 7 rows to train: .* 4 \+ 3; got 5"):
+        make(output_chunk_length=3).fit(noise(5))
+    with pytest.raises(ValueError, match="at least 5 rows to train"):
+        make().fit(noise(3), fh=FH)
+
+
+def test_early_stopping_needs_rows_of_its_own():
+    with pytest.raises(ValueError, match="`early_stopping_patience` needs a series of 10 rows"):
+        make(early_stopping_patience=1).fit(noise(9), fh=FH)
+
+
+def test_columns_must_stay_the_same():
+    y, X = exogenous()
+    with pytest.raises(ValueError, match=r"`past_covariates` must name .* got \['rain'\]"):
+        make(past_covariates=("rain",)).fit(y[:30], X[:30], fh=FH)
+    forecaster = make().fit(y[:30], X[:30], fh=FH)
+    for wrong in (X[["noise"]], X.assign(more=1.0), X.rename(columns={"noise": "rain"})):
+        with pytest.raises(ValueError, match=r"`X` must have the columns .*\['driver', 'noise'\]"):
+            forecaster.predict(X=wrong[30:33])
+    with pytest.raises(ValueError, match=r"`X` must have the columns .* got \[\]"):
+        forecaster.update(y[30:32])
+    with pytest.raises(ValueError, match=r"`y` must have the columns .*\['a'\]; got \['a', 'b'\]"):
+        forecaster.update(y[30:32].assign(b=1.0), X[30:32])
+
+
+def test_exogenous_rows_are_needed_for_every_member():
+    y = panel()
+    X = y.rename(columns={"a": "x"})
+    with pytest.raises(ValueError, match="series 'east' is missing from it"):
+        make().fit(y, X.loc[["north", "south"]], fh=FH)
+    early = y.index.get_level_values(1) < y.index[25][1]
+    forecaster = make().fit(y[early], X[early], fh=FH)
+    with pytest.raises(ValueError, match="series 'east' lacks 2003-02, 2003-03, 2003-04"):
+        forecaster.predict(X=X.loc[["north", "south"]])
+
+
+def test_pretraining_needs_a_horizon():
+    with pytest.raises(ValueError, match="`fh` must be given to `pretrain`"):
+        make().pretrain(panel())
+
+
+def test_time_stamps_off_the_steps_are_refused():
+    y = line(INDEXES["datetime-month-end"](30))
+    forecaster = make(output_chunk_length=3).fit(y)
+    horizon = ForecastingHorizon(pd.DatetimeIndex(["2004-05-31", "2004-06-15"]), is_relative=False)
+    with pytest.raises(ValueError, match=r"`fh` must hold time stamps .* got 2004-06-15"):
+        forecaster.predict(fh=horizon)
