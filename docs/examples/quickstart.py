@@ -34,8 +34,8 @@ def load_series() -> TimeSeries:
     return fill_missing_values(series).astype(np.float32)
 
 
-def build(model_class: type, epochs: int) -> InformerModel | TransformerModel:
-    """Make the Informer or, with the same arguments, Darts' own Transformer."""
+def build(model_class: type, epochs: int, **own: object) -> InformerModel | TransformerModel:
+    """Make the Informer or, of the same size, Darts' own Transformer."""
     return model_class(
         input_chunk_length=3 * YEAR,
         output_chunk_length=YEAR,
@@ -49,6 +49,7 @@ def build(model_class: type, epochs: int) -> InformerModel | TransformerModel:
         n_epochs=epochs,
         random_state=0,
         pl_trainer_kwargs={"accelerator": "cpu", "enable_model_summary": False, "logger": False},
+        **own,
     )
 
 
@@ -132,7 +133,8 @@ def main() -> None:
     series = load_series()
     train = series[:-HELD_OUT]
     print(f"{len(train)} weeks to train on, {HELD_OUT} weeks held out, horizon {YEAR} weeks")
-    informer = build(InformerModel, arguments.epochs)
+    # A token for each four weeks, where the Transformer has one for each week.
+    informer = build(InformerModel, arguments.epochs, patch_length=4)
     models = {
         "NaiveSeasonal": NaiveSeasonal(K=YEAR),
         "TransformerModel": build(TransformerModel, arguments.epochs),
