@@ -51,15 +51,20 @@ class _InformerModule(PLForecastingModule):
 
     Parameters
     ----------
+    compile_network : bool
+        Whether ``torch.compile`` runs the network.
     **kwargs
         Fields of :class:`InformerConfig` and parameters of ``PLForecastingModule``; all are
         primitive, as they become hyper-parameters of the checkpoint.
     """
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(self, compile_network: bool = False, **kwargs: Any) -> None:
         super().__init__(**{k: v for k, v in kwargs.items() if k not in NETWORK_FIELDS})
         config = {k: v for k, v in kwargs.items() if k in NETWORK_FIELDS | LENGTHS}
         self.network = Informer(InformerConfig(**config), dropout=_Dropout)
+        if compile_network:
+            # In place, so that the names of the parameters stay.
+            self.network.compile(fullgraph=True)
 
     # Not Darts' `io_processor`: it would add the window's mean to the raw deviation of a Gaussian.
 

@@ -54,7 +54,7 @@ def check_inputs(
 
 def check_arguments(arguments: dict[str, Any]) -> None:
     """Raise if an argument of the model, but not of the network, is outside its range."""
-    for name in ("time_features", "use_static_covariates"):
+    for name in ("time_features", "use_static_covariates", "compile_network"):
         if not isinstance(arguments[name], bool):
             raise ValueError(f"`{name}` must be True or False; got {arguments[name]!r}.")
     norm = arguments["use_reversible_instance_norm"]

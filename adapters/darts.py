@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
+import torch
 from darts import TimeSeries
 from darts.models.forecasting.pl_forecasting_module import PLForecastingModule
 from darts.models.forecasting.torch_forecasting_model import (
@@ -76,6 +77,7 @@ class InformerModel(MixedCovariatesTorchModel):
         decoder_causal: bool = InformerConfig.decoder_causal,
         padding_mode: str = InformerConfig.padding_mode,
         time_features: bool = True,
+        compile_network: bool = False,
         use_static_covariates: bool = True,
         use_reversible_instance_norm: bool | dict[str, Any] | None = None,
         **kwargs: Any,
@@ -149,6 +151,9 @@ class InformerModel(MixedCovariatesTorchModel):
             Whether calendar features are added to the future covariates of series with a
             DatetimeIndex; the frequency chooses them, and they need no input at prediction. A
             series with an integer index gets none. Default: ``True``.
+        compile_network
+            Whether ``torch.compile`` runs the network: the first batch of each shape takes a minute
+            or more, those after it are faster, mostly on a GPU. Default: ``False``.
         use_static_covariates
             Whether the model should use static covariate information in case the input `series`
             passed to `fit()` contain static covariates. Default: ``True``.
@@ -220,9 +225,48 @@ class InformerModel(MixedCovariatesTorchModel):
             norm = moves_with_the_series(arguments.get("likelihood"))
             arguments["use_reversible_instance_norm"] = norm
         self.pl_module_params = self._extract_pl_module_params(**arguments)
+        self._compile_network = compile_network
         self._time_features = time_features
         self._user_encoders = self.add_encoders
         self._considers_static_covariates = use_static_covariates
+
+    @classmethod
+    def paper(cls, input_chunk_length: int, output_chunk_length: int, **kwargs: Any) -> Self:
+        """Make the model with the architecture and the training of the original experiments.
+
+        Point tokens of width 512, channels mixed, no instance norm; Adam at 1e-4, halved after
+        every epoch, six epochs of batches of 32. The paper stops early after three epochs without
+        a better validation loss: add the callback, and give a validation series to `fit`.
+
+        Parameters
+        ----------
+        input_chunk_length, output_chunk_length
+            Look-back and horizon in steps.
+        **kwargs
+            Arguments of the constructor that differ from the paper's.
+
+        Examples
+        --------
+        >>> from informer_forecaster import InformerModel
+        >>> InformerModel.paper(96, 24).model_params["d_model"]
+        512
+        """
+        config = InformerConfig.paper(
+            input_chunk_length=input_chunk_length,
+            output_chunk_length=output_chunk_length,
+            num_targets=1,
+        )
+        architecture = {name: getattr(config, name) for name in _ARCHITECTURE}
+        training = {
+            "use_reversible_instance_norm": False,
+            "optimizer_kwargs": {"lr": 1e-4},
+            "lr_scheduler_cls": torch.optim.lr_scheduler.ExponentialLR,
+            "lr_scheduler_kwargs": {"gamma": 0.5},
+            "batch_size": 32,
+            "n_epochs": 6,
+        }
+        arguments = {**architecture, **training, **kwargs}
+        return cls(input_chunk_length, output_chunk_length, **arguments)
 
     @property
     def supports_static_covariates(self) -> bool:
@@ -238,6 +282,7 @@ class InformerModel(MixedCovariatesTorchModel):
             num_future_covariates=widths["future_covariates"] or 0,
             num_static_covariates=0 if static is None else static.size,
             num_parameters=1 if self.likelihood is None else self.likelihood.num_parameters,
+            compile_network=self._compile_network,
             **self._architecture,
             **self.pl_module_params,
         )
@@ -371,7 +416,7 @@ class InformerModel(MixedCovariatesTorchModel):
     def _ckpt_skipped_params(self) -> list[str]:
         # Nothing in the network depends on these: its weights move between them.
         free = ["input_chunk_length", "output_chunk_length", "start_token_length", "dropout"]
-        return [*super()._ckpt_skipped_params, *free]
+        return [*super()._ckpt_skipped_params, *free, "compile_network"]
 
     @staticmethod
     def load(*args: Any, **kwargs: Any) -> TorchForecastingModel:

@@ -43,7 +43,7 @@ ROOMS = {
     CALENDAR: Room(top=("numpy", "pandas")),
     VALIDATION: Room(top=("numpy", "pandas", "darts")),
     DARTS_MODULE: Room(top=("torch", "darts", NETWORK)),
-    DARTS: Room(top=("darts", NETWORK, CALENDAR, VALIDATION, DARTS_MODULE)),
+    DARTS: Room(top=("torch", "darts", NETWORK, CALENDAR, VALIDATION, DARTS_MODULE)),
     SKTIME: Room(
         top=(
             *("numpy", "pandas", "sktime", NETWORK),

@@ -19,6 +19,7 @@ BAD_ARGUMENTS = [
     ("start_token_length", 9), ("start_token_length", -1), ("patch_length", 0),
     ("channel_independent", "no"), ("lookback_skip", None), ("decoder_causal", 0),
     ("padding_mode", "zeros"), ("time_features", "yes"), ("use_static_covariates", None),
+    ("compile_network", "yes"),
     ("use_reversible_instance_norm", 1), ("sparsity", "random"),
     ("use_reversible_instance_norm", {"afine": True}),
     ("likelihood", "gaussian"), ("loss_fn", "mse"),

@@ -12,6 +12,9 @@ from darts.utils.data import SequentialTorchTrainingDataset
 from pytorch_lightning.callbacks import Callback, EarlyStopping
 from torchmetrics import MeanAbsoluteError, MetricCollection
 
+from informer_forecaster import InformerModel
+
+TINY_PAPER = {"d_model": 16, "nhead": 2, "dim_feedforward": 16, "batch_size": 8}
 PAST, FUTURE = "past_covariates", "future_covariates"
 PROJECTION = {"projection.weight", "projection.bias"}
 
@@ -175,3 +178,18 @@ def test_air_passengers_in_ten_epochs(tiny_model, attention, instance_norm):
     model = tiny_model(24, 12, trainer={"limit_train_batches": 1.0}, **sizes, **options)
     forecast = model.fit(train).predict(len(test))
     assert mape(scaler.transform(test), forecast) < 40
+
+
+def test_the_paper_preset_is_the_paper(waves):
+    """Point tokens, mixed channels, nothing beside the network, and its halving learning rate."""
+    model = InformerModel.paper(24, 8)
+    expected = {"d_model": 512, "nhead": 8, "dim_feedforward": 2048, "dropout": 0.05}
+    assert expected.items() <= model.model_params.items()
+    quiet = dict.fromkeys(("enable_progress_bar", "enable_model_summary", "logger"), False)
+    tiny = InformerModel.paper(24, 8, **TINY_PAPER, pl_trainer_kwargs=quiet).fit(waves(40, 2))
+    config = tiny.model.network.config
+    assert (config.patch_length, config.padding_mode, config.d_model) == (1, "circular", 16)
+    assert not config.channel_independent
+    assert not config.lookback_skip
+    assert tiny.model.rin is None
+    assert tiny.trainer.optimizers[0].param_groups[0]["lr"] == pytest.approx(1e-4 / 2**6)

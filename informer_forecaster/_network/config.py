@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from numbers import Integral
-from typing import Literal
+from typing import Any, Literal
 
 ACTIVATIONS = ("gelu", "relu")
 ATTENTIONS = ("prob", "full")
@@ -153,6 +153,43 @@ class InformerConfig:
                 f"has one layer fewer; got num_encoder_stacks={self.num_encoder_stacks} and "
                 f"num_encoder_layers={self.num_encoder_layers}."
             )
+
+    @classmethod
+    def paper(cls, **changes: Any) -> InformerConfig:
+        """Make the configuration of the paper's experiments.
+
+        Parameters
+        ----------
+        **changes
+            Lengths and numbers of series, and fields that differ from the paper's.
+
+        Examples
+        --------
+        >>> from informer_forecaster import InformerConfig
+        >>> sizes = {"input_chunk_length": 96, "output_chunk_length": 24, "num_targets": 7}
+        >>> InformerConfig.paper(**sizes).d_model
+        512
+        """
+        architecture: dict[str, Any] = {
+            "d_model": 512,
+            "nhead": 8,
+            "num_encoder_layers": 2,
+            "num_decoder_layers": 1,
+            "dim_feedforward": 2048,
+            "dropout": 0.05,
+            "activation": "gelu",
+            "attention": "prob",
+            "sampling_factor": 5,
+            "sparsity": "sampled",
+            "distil": True,
+            "num_encoder_stacks": 1,
+            "patch_length": 1,
+            "channel_independent": False,
+            "lookback_skip": False,
+            "decoder_causal": True,
+            "padding_mode": "circular",
+        }
+        return cls(**{**architecture, **changes})
 
     @property
     def num_start_steps(self) -> int:

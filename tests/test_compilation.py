@@ -1,0 +1,57 @@
+"""torch.compile: one graph, the same forecast, the same parameter names."""
+
+import numpy as np
+import pytest
+import torch
+
+from informer_forecaster import Informer, InformerConfig
+
+MODES = [
+    {},
+    {"attention": "full"},
+    {"sparsity": "moment", "decoder_causal": False},
+    {"patch_length": 4, "channel_independent": True, "num_encoder_stacks": 2},
+]
+
+
+def make_network(**mode: object) -> tuple[Informer, tuple[torch.Tensor, None, torch.Tensor]]:
+    torch.manual_seed(0)
+    sizes = {"d_model": 8, "nhead": 2, "dim_feedforward": 16, "sampling_factor": 2}
+    config = InformerConfig(60, 30, 2, num_future_covariates=2, **sizes, **mode)
+    return Informer(config), (torch.randn(3, 60, 2), None, torch.randn(3, 90, 2))
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("mode", MODES, ids=str)
+def test_the_network_is_one_graph(mode: dict[str, object], training: bool) -> None:
+    """A break would cost a round trip through Python in every layer; `fullgraph` refuses one."""
+    network, inputs = make_network(**mode)
+    network.train(training)
+    network.compile(backend="aot_eager", fullgraph=True)
+    forecast = network(*inputs)
+    if training:
+        forecast.square().mean().backward()
+        assert all(p.grad is not None for p in network.parameters())
+    else:
+        plain, _ = make_network(**mode)
+        torch.testing.assert_close(forecast, plain.eval()(*inputs))
+
+
+@pytest.mark.slow
+def test_a_compiled_model_trains_predicts_and_saves(tiny_model, waves, tmp_path) -> None:
+    """Generated code rounds differently; files are those of the model without it."""
+    from informer_forecaster import InformerModel
+
+    series = waves(60)
+    plain = tiny_model(24, 8, dropout=0.0).fit(series)
+    compiled = tiny_model(24, 8, dropout=0.0, compile_network=True).fit(series)
+    np.testing.assert_allclose(
+        compiled.predict(8).values(), plain.predict(8).values(), rtol=1e-6, atol=1e-6
+    )
+    assert compiled.model.state_dict().keys() == plain.model.state_dict().keys()
+    path = str(tmp_path / "compiled.pt")
+    compiled.save(path)
+    moved = tiny_model(24, 8, dropout=0.0)
+    moved.load_weights(path)
+    np.testing.assert_allclose(moved.predict(8, series).values(), compiled.predict(8).values())
+    assert len(InformerModel.load(path).predict(8)) == 8
