@@ -74,12 +74,19 @@ class _InformerModule(PLForecastingModule):
         if x_in.future_covariates is not None:
             future = x_in.concatenate_future_along_time()
         if x_in.static_covariates is not None:
-            static = x_in.static_covariates.flatten(1)
+            static = self._arrange_static(x_in.static_covariates, past.shape[2])
+        # NOTE[DIFF] the paper scales whole series only; here each window loses level and deviation.
         normalised = past if self.rin is None else self.rin(past)
         forecast = self.network(normalised, x_in.past_covariates, future, static)
         # Mixed precision ends here: losses and inverse transforms run in the model's own dtype.
         forecast = forecast.to(past.dtype)
         return PLModuleOutput(prediction=self._put_back_level_and_scale(forecast))
+
+    def _arrange_static(self, static: torch.Tensor, num_targets: int) -> torch.Tensor:
+        """Flatten ``(B, C or 1, S)``, or give each independent component its own row."""
+        if self.network.config.channel_independent:
+            return static.expand(-1, num_targets, -1)
+        return static.flatten(1)
 
     def _put_back_level_and_scale(self, forecast: torch.Tensor) -> torch.Tensor:
         """Undo the instance norm in the parameters ``(B, H, C, P)`` of the likelihood."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from numbers import Integral
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from darts import TimeSeries
 from darts.utils.likelihood_models.base import Likelihood
+
+from informer_forecaster._network.config import check_integer
 
 
 def check_inputs(
@@ -79,14 +80,17 @@ def check_arguments(arguments: dict[str, Any]) -> None:
         )
 
 
-def check_integer(name: str, value: object, minimum: int) -> None:
-    """Raise unless ``value`` is an integer, of Python or of numpy, of at least ``minimum``."""
-    if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < minimum:
-        raise ValueError(f"`{name}` must be an integer of at least {minimum}; got {value!r}.")
-
-
 def check_static_covariates(name: str, series: Any) -> None:
-    """Raise if a number in the static covariates is NaN or infinite."""
+    """Raise if static covariates are not those of all series, or not finite."""
+    tables = [one.static_covariates for one in as_list(series)]
+    kinds = [None if table is None else (list(table.columns), len(table)) for table in tables]
+    for position, kind in enumerate(kinds):
+        if kind != kinds[0]:
+            raise ValueError(
+                f"{label(name, series, position)} must have the static covariates of the first "
+                f"series, {kinds[0] and kinds[0][0]}; got {kind and kind[0]}. Add them to each "
+                "series in one order, or choose `use_static_covariates=False`."
+            )
     for position, one in enumerate(as_list(series)):
         table = one.static_covariates
         numbers = None if table is None else table.select_dtypes("number")

@@ -17,18 +17,18 @@ from darts.utils.data.torch_datasets.utils import TorchTrainingSample
 from darts.utils.serialization import add_safe_globals, safe_globals
 
 from informer_forecaster._network import InformerConfig
+from informer_forecaster._network.config import check_integer
 
 from ._darts_module import LENGTHS, NETWORK_FIELDS, _InformerModule, moves_with_the_series
 from ._validation import (
     as_list,
     check_arguments,
     check_inputs,
-    check_integer,
     check_length,
     check_static_covariates,
     check_type,
 )
-from .time_features import TimeFeatures, informative_features
+from .time_features import FloatArray, TimeFeatures, informative_features
 
 # What the data decide is no argument of the model.
 _ARCHITECTURE = NETWORK_FIELDS - {
@@ -64,8 +64,8 @@ class InformerModel(MixedCovariatesTorchModel):
         num_decoder_layers: int = InformerConfig.num_decoder_layers,
         dim_feedforward: int = InformerConfig.dim_feedforward,
         dropout: float = InformerConfig.dropout,
-        activation: str = InformerConfig.activation,
-        attention: str = InformerConfig.attention,
+        activation: Literal["gelu", "relu"] = InformerConfig.activation,
+        attention: Literal["prob", "full"] = InformerConfig.attention,
         sampling_factor: int = InformerConfig.sampling_factor,
         sparsity: Literal["sampled", "moment"] = InformerConfig.sparsity,
         distil: bool = InformerConfig.distil,
@@ -75,7 +75,7 @@ class InformerModel(MixedCovariatesTorchModel):
         channel_independent: bool = InformerConfig.channel_independent,
         lookback_skip: bool = InformerConfig.lookback_skip,
         decoder_causal: bool = InformerConfig.decoder_causal,
-        padding_mode: str = InformerConfig.padding_mode,
+        padding_mode: Literal["replicate", "circular"] = InformerConfig.padding_mode,
         time_features: bool = True,
         compile_network: bool = False,
         use_static_covariates: bool = True,
@@ -161,7 +161,8 @@ class InformerModel(MixedCovariatesTorchModel):
             Whether each input window is normalised by its own mean and deviation, and the forecast
             scaled back. ``None`` is on for point forecasts, quantiles and the likelihoods that have
             a location and a scale (Gaussian, Laplace, Cauchy, Gumbel), and off for others, whose
-            parameters do not move with the level of the series. Default: ``None``.
+            parameters do not move with the level of the series. The loss is in the units of the
+            series all the same: scale series whose deviation is far below 1. Default: ``None``.
         **kwargs
             Optional arguments to initialize the Lightning module, the Lightning trainer, and Darts'
             :class:`TorchForecastingModel`: `loss_fn`, `likelihood`, `torch_metrics`,
@@ -222,8 +223,11 @@ class InformerModel(MixedCovariatesTorchModel):
         self._architecture = {name: getattr(config, name) for name in _ARCHITECTURE}
         super().__init__(**self._extract_torch_model_params(**arguments))
         if use_reversible_instance_norm is None:
-            norm = moves_with_the_series(arguments.get("likelihood"))
-            arguments["use_reversible_instance_norm"] = norm
+            use_reversible_instance_norm = moves_with_the_series(arguments.get("likelihood"))
+        if use_reversible_instance_norm is True:
+            # Darts' own, 1e-5, would hide the windows of a series whose deviation is below 0.01.
+            use_reversible_instance_norm = {"eps": 1e-12}
+        arguments["use_reversible_instance_norm"] = use_reversible_instance_norm
         self.pl_module_params = self._extract_pl_module_params(**arguments)
         self._compile_network = compile_network
         self._time_features = time_features
@@ -234,9 +238,10 @@ class InformerModel(MixedCovariatesTorchModel):
     def paper(cls, input_chunk_length: int, output_chunk_length: int, **kwargs: Any) -> Self:
         """Make the model with the architecture and the training of the original experiments.
 
-        Point tokens of width 512, channels mixed, no instance norm; Adam at 1e-4, halved after
-        every epoch, six epochs of batches of 32. The paper stops early after three epochs without
-        a better validation loss: add the callback, and give a validation series to `fit`.
+        Point tokens of width 512, channels mixed, no instance norm, so scale the series first.
+        Adam at 1e-4, halved after every epoch, six epochs of batches of 32. The paper stops early
+        after three epochs without a better validation loss: add the callback, and give a
+        validation series to `fit`.
 
         Parameters
         ----------
@@ -275,17 +280,22 @@ class InformerModel(MixedCovariatesTorchModel):
 
     def _create_model(self, train_sample: TorchTrainingSample) -> PLForecastingModule:
         widths = train_sample.component_dims()
-        static = train_sample.static_covariates
         return _InformerModule(
             num_targets=widths["past_target"],
             num_past_covariates=widths["past_covariates"] or 0,
             num_future_covariates=widths["future_covariates"] or 0,
-            num_static_covariates=0 if static is None else static.size,
+            num_static_covariates=self._num_static(train_sample.static_covariates),
             num_parameters=1 if self.likelihood is None else self.likelihood.num_parameters,
             compile_network=self._compile_network,
             **self._architecture,
             **self.pl_module_params,
         )
+
+    def _num_static(self, static: FloatArray | None) -> int:
+        """Static numbers of a sample, from ``(C or 1, S)``: all, or those of one component."""
+        if static is None:
+            return 0
+        return static.shape[1] if self._architecture["channel_independent"] else static.size
 
     # Calendar features
 
@@ -298,17 +308,31 @@ class InformerModel(MixedCovariatesTorchModel):
         custom["future"] = [*custom.get("future", []), features]
         return {**encoders, "custom": custom}
 
-    def _choose_time_features(self, series: TimeSeries) -> TimeFeatures | None:
-        """The features that suit the frequency of ``series``, or none for an integer index."""
-        if not (self._time_features and series.has_datetime_index):
+    def _choose_time_features(self, series: list[TimeSeries]) -> TimeFeatures | None:
+        """The features that suit the frequency of all series, or none for an integer index."""
+        if not self._time_features:
             return None
-        names = informative_features(series.freq)
-        return TimeFeatures(names) if names else None
+        names, *others = (
+            informative_features(one.freq) if one.has_datetime_index else () for one in series
+        )
+        differing = next((i for i, other in enumerate(others, start=1) if other != names), None)
+        if differing is not None:
+            raise ValueError(
+                "`series` must have one kind of time index for `time_features`; got steps of "
+                f"{series[0].freq_str} and, in series[{differing}], {series[differing].freq_str}. "
+                "Resample them, or choose `time_features=False`."
+            )
+        features = TimeFeatures(names) if names else None
+        if self.model is not None and _time_features_in(self.add_encoders) != features:
+            raise ValueError(
+                "`series` must have the calendar features of the first fit, "
+                f"{_time_features_in(self.add_encoders)}; got steps of {series[0].freq_str}. Make "
+                "a new model, or choose `time_features=False`."
+            )
+        return features
 
     def _load_encoders(self, tfm_save: TorchForecastingModel, load_encoders: bool) -> Any:
-        saved = (tfm_save.add_encoders or {}).get("custom", {}).get("future", [])
-        features = [encoder for encoder in saved if isinstance(encoder, TimeFeatures)]
-        self.add_encoders = self._encoders_with(features[0] if features else None)
+        self.add_encoders = self._encoders_with(_time_features_in(tfm_save.add_encoders))
         encoders, add_encoders = super()._load_encoders(tfm_save, load_encoders)
         for encoder in (*encoders.past_encoders, *encoders.future_encoders):
             # The saved model's lengths may differ from this model's.
@@ -335,7 +359,7 @@ class InformerModel(MixedCovariatesTorchModel):
             )
             if self.considers_static_covariates:
                 check_static_covariates(f"{prefix}series", target)
-        self.add_encoders = self._encoders_with(self._choose_time_features(as_list(series)[0]))
+        self.add_encoders = self._encoders_with(self._choose_time_features(as_list(series)))
         return super()._setup_for_fit_from_dataset(series=series, **kwargs)
 
     # Darts looks into the series before it calls a hook.
@@ -434,11 +458,17 @@ class InformerModel(MixedCovariatesTorchModel):
         """Load only the weights of a saved model or checkpoint; parameters as in Darts.
 
         The weights move to another input length, output length, start token or dropout. The linear
-        map of `lookback_skip` keeps what it knows of each distance from the forecast origin, and
-        is zero where it knows nothing.
+        map of `lookback_skip` keeps what it knows of each distance from the first forecast step,
+        and is zero where it knows nothing.
         """
         with safe_globals(_SAFE_GLOBALS):
             super().load_weights_from_checkpoint(*args, **kwargs)
+
+
+def _time_features_in(encoders: dict[str, Any] | None) -> TimeFeatures | None:
+    """The calendar features among a model's encoders."""
+    future = (encoders or {}).get("custom", {}).get("future", [])
+    return next((encoder for encoder in future if isinstance(encoder, TimeFeatures)), None)
 
 
 _SAFE_GLOBALS = [InformerModel, _InformerModule, TimeFeatures]

@@ -41,7 +41,7 @@ ROOMS = {
     NETWORK: Room(top=("torch", NETWORK)),
     ADAPTERS: Room(),
     CALENDAR: Room(top=("numpy", "pandas")),
-    VALIDATION: Room(top=("numpy", "pandas", "darts")),
+    VALIDATION: Room(top=("numpy", "pandas", "darts", NETWORK)),
     DARTS_MODULE: Room(top=("torch", "darts", NETWORK)),
     DARTS: Room(top=("torch", "darts", NETWORK, CALENDAR, VALIDATION, DARTS_MODULE)),
     SKTIME: Room(

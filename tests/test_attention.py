@@ -184,8 +184,9 @@ def test_no_tensor_grows_with_queries_times_keys() -> None:
 
 def test_causal_attention_refuses_other_numbers_of_keys() -> None:
     q, k = torch.randn(1, 1, 30, 4), torch.randn(1, 1, 20, 4)
-    with pytest.raises(ValueError, match="30 queries and 20 keys"):
-        ProbSparseAttention(1, causal=True)(q, k, k)
+    for attention in (FullAttention(causal=True), ProbSparseAttention(1, causal=True)):
+        with pytest.raises(ValueError, match="30 queries and 20 keys"):
+            attention(q, k, k)
 
 
 def test_heads_are_joined_in_order() -> None:

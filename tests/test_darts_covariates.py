@@ -123,3 +123,16 @@ def test_series_may_begin_and_end_anywhere_within_their_covariates(tiny_model, d
         ),
     }
     assert model.predict(4, target, **cut) == model.predict(4, target, **covariates)
+
+
+def test_an_independent_component_has_its_own_static_covariates(tiny_model, waves):
+    """Two equal components are told apart by nothing but their static covariates."""
+    twice = waves().stack(waves().with_columns_renamed("wave_0", "wave_1"))
+    series = twice.with_static_covariates(pd.DataFrame({"kind": [1.0, 2.0]}))
+    # The norm's own weights, one for each component, would tell them apart too.
+    norm = {"use_reversible_instance_norm": {"affine": False}}
+    model = tiny_model(channel_independent=True, **norm).fit(series)
+    forecast = model.predict(4).values()
+    assert not np.allclose(forecast[:, 0], forecast[:, 1])
+    swapped = twice.with_static_covariates(pd.DataFrame({"kind": [2.0, 1.0]}))
+    np.testing.assert_allclose(model.predict(4, swapped).values(), forecast[:, ::-1])

@@ -7,6 +7,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from darts import TimeSeries
 
 PAST, FUTURE = "past_covariates", "future_covariates"
 BAD_VALUES = pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
@@ -181,3 +182,29 @@ def test_a_horizon_that_is_no_positive_integer(fitted, waves, given, n):
     with pytest.raises(ValueError, match=f"`n` must be an integer of at least 1; got {n!r}"):
         fitted.predict(n, waves(40, 2), **given)
     assert len(fitted.predict(np.int64(2), waves(40, 2), **given)) == 2
+
+
+def test_static_covariates_of_some_series_only_are_refused(tiny_model, waves):
+    """Darts would fail when it joins them to a batch, or read columns by their position."""
+    table = pd.DataFrame({"a": [1.0], "b": [2.0]})
+    series = [waves().with_static_covariates(table), waves(seed=1)]
+    with pytest.raises(ValueError, match=r"`series\[1\]` must have the static covariates .*None"):
+        tiny_model().fit(series)
+    series[1] = waves().with_static_covariates(table[["b", "a"]])
+    with pytest.raises(ValueError, match=r"\['a', 'b'\]; got \['b', 'a'\]"):
+        tiny_model().fit(series)
+    tiny_model(use_static_covariates=False).fit(series)
+
+
+def test_series_of_different_calendars_are_refused(tiny_model, waves):
+    """The features of the first would be computed for all, hours of daily series among them."""
+    daily = TimeSeries.from_times_and_values(
+        pd.date_range("2024-01-01", periods=40, freq="D"), waves().values()
+    )
+    for other in (daily, waves(index="range")):
+        with pytest.raises(ValueError, match=r"series\[1\].*time_features=False"):
+            tiny_model().fit([waves(), other])
+        tiny_model(time_features=False).fit([waves(), other])
+    model = tiny_model().fit(waves())
+    with pytest.raises(ValueError, match=r"calendar features of the first fit.*Make a new model"):
+        model.fit(daily)

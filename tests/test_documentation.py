@@ -10,6 +10,7 @@ from __future__ import annotations
 import doctest
 import importlib
 import re
+import runpy
 import sys
 import tomllib
 import types
@@ -178,3 +179,10 @@ def test_a_machine_path_is_seen():
     folder = "home"
     assert MACHINE_PATH.search(f"cd /{folder}/someone")
     assert not MACHINE_PATH.search(f"https://example.org/{folder}/page and ../{folder}/x")
+
+
+def test_the_page_of_deviations_is_that_of_the_tags():
+    """`python docs/deviations.py` writes it; a tag that is not on the page is not documented."""
+    namespace = runpy.run_path(str(ROOT / "docs" / "deviations.py"))
+    assert len(namespace["deviations"]()) >= 10
+    assert namespace["PAGE"].read_text() == namespace["render"]()

@@ -32,6 +32,10 @@ def test_draws_are_independent() -> None:
     assert torch.corrcoef(kept.T).fill_diagonal_(0).abs().max() < 0.02
 
 
+def test_a_rate_near_one_still_has_a_scale() -> None:
+    assert bool(drop(torch.ones(10), 0.999999).isfinite().all())
+
+
 @pytest.mark.parametrize("shape", [(), (1,), (3, 5), (2, 3, 7)])
 def test_gradient_is_the_mask(shape: tuple[int, ...]) -> None:
     x = torch.randn(shape, requires_grad=True)

@@ -216,7 +216,7 @@ def test_position_code(d_model: int) -> None:
         ({"attention": "sparse"}, "`attention` must be one of 'prob', 'full'; got 'sparse'"),
         ({"sparsity": "random"}, "`sparsity` must be one of 'sampled', 'moment'; got 'random'"),
         ({"padding_mode": "zeros"}, "`padding_mode` must be one of"),
-        ({"dropout": 1.0}, r"`dropout` must be in \[0, 1\); got 1.0"),
+        ({"dropout": 1.0}, r"`dropout` must be a number in \[0, 1\); got 1.0"),
         ({"dropout": "0.1"}, "`dropout` must be a number"),
         ({"distil": 1}, "`distil` must be True or False; got 1"),
         ({"num_encoder_stacks": 3}, "must not exceed `num_encoder_layers`"),

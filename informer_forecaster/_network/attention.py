@@ -39,7 +39,15 @@ class FullAttention(nn.Module):
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Map q ``(B, H, L, D)``, k and v ``(B, H, S, D)`` to ``(B, H, L, D)``."""
+        self._check_lengths(q.shape[2], k.shape[2])
         return F.scaled_dot_product_attention(q, k, self._drop_keys(v), is_causal=self.causal)
+
+    def _check_lengths(self, num_queries: int, num_keys: int) -> None:
+        if self.causal and num_queries != num_keys:
+            raise ValueError(
+                "causal attention needs as many keys as queries; got "
+                f"{num_queries} queries and {num_keys} keys."
+            )
 
     def _drop_keys(self, v: Tensor) -> Tensor:
         """Drop attention weights ``(B, H, ., S)``: scale the values they multiply by 0 or more."""
@@ -96,11 +104,7 @@ class ProbSparseAttention(FullAttention):
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Map q ``(B, H, L, D)``, k and v ``(B, H, S, D)`` to ``(B, H, L, D)``."""
         num_queries, num_keys = q.shape[2], k.shape[2]
-        if self.causal and num_queries != num_keys:
-            raise ValueError(
-                "causal attention needs as many keys as queries; got "
-                f"{num_queries} queries and {num_keys} keys."
-            )
+        self._check_lengths(num_queries, num_keys)
         num_active = num_selected(num_queries, self.sampling_factor)
         if num_active == num_queries:
             return super().forward(q, k, v)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any, Literal
 
 ACTIVATIONS = ("gelu", "relu")
@@ -30,7 +30,8 @@ class InformerConfig:
     num_future_covariates : int
         Series known over the horizon too, time stamps included, ``F``.
     num_static_covariates : int
-        Numbers that belong to the series and do not change, ``Z``.
+        Numbers that belong to the series and do not change, ``Z``; with `channel_independent`, to
+        one component.
     num_parameters : int
         Numbers forecast for each value, ``P``: 1, or as many as the likelihood has parameters.
     d_model : int
@@ -114,27 +115,28 @@ class InformerConfig:
     def __post_init__(self) -> None:
         """Resolve ``start_token_length`` and check every field."""
         if self.start_token_length is None:
-            half = _checked_integer("input_chunk_length", self.input_chunk_length, 1) // 2
+            half = check_integer("input_chunk_length", self.input_chunk_length, 1) // 2
             object.__setattr__(self, "start_token_length", half)
         for names, minimum in ((_COUNTS_FROM_ONE, 1), (_COUNTS_FROM_ZERO, 0)):
             for name in names:
                 # Numpy's integers, as a grid search gives them, become Python's.
-                count = _checked_integer(name, getattr(self, name), minimum)
+                count = check_integer(name, getattr(self, name), minimum)
                 object.__setattr__(self, name, count)
         for name in _SWITCHES:
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"`{name}` must be True or False; got {getattr(self, name)!r}.")
-        _check_choice("activation", self.activation, ACTIVATIONS)
-        _check_choice("attention", self.attention, ATTENTIONS)
-        _check_choice("sparsity", self.sparsity, SPARSITIES)
-        _check_choice("padding_mode", self.padding_mode, PADDING_MODES)
+        check_choice("activation", self.activation, ACTIVATIONS)
+        check_choice("attention", self.attention, ATTENTIONS)
+        check_choice("sparsity", self.sparsity, SPARSITIES)
+        check_choice("padding_mode", self.padding_mode, PADDING_MODES)
         self._check_relations()
 
     def _check_relations(self) -> None:
-        if isinstance(self.dropout, bool) or not isinstance(self.dropout, int | float):
+        dropout: object = self.dropout
+        is_number = isinstance(dropout, Real) and not isinstance(dropout, bool)
+        if not is_number or not 0 <= self.dropout < 1:
             raise ValueError(f"`dropout` must be a number in [0, 1); got {self.dropout!r}.")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"`dropout` must be in [0, 1); got {self.dropout}.")
+        object.__setattr__(self, "dropout", float(self.dropout))
         if self.d_model % self.nhead:
             raise ValueError(
                 f"`d_model` must be divisible by `nhead`; got d_model={self.d_model} and "
@@ -231,12 +233,14 @@ _COUNTS_FROM_ZERO = (
 _SWITCHES = ("distil", "channel_independent", "lookback_skip", "decoder_causal")
 
 
-def _checked_integer(name: str, value: object, minimum: int) -> int:
+def check_integer(name: str, value: object, minimum: int) -> int:
+    """Return ``value`` as Python's integer; raise unless it is one of at least ``minimum``."""
     if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < minimum:
         raise ValueError(f"`{name}` must be an integer of at least {minimum}; got {value!r}.")
     return int(value)
 
 
-def _check_choice(name: str, value: object, choices: Collection[str]) -> None:
+def check_choice(name: str, value: object, choices: Collection[str]) -> None:
+    """Raise unless ``value`` is one of ``choices``."""
     if value not in choices:
         raise ValueError(f"`{name}` must be one of {', '.join(map(repr, choices))}; got {value!r}.")

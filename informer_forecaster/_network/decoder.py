@@ -18,6 +18,7 @@ class DecoderLayer(nn.Module):
 
     def __init__(self, config: InformerConfig, dropout: DropoutFactory) -> None:
         super().__init__()
+        # NOTE[DIFF] masked as in the paper by default; `decoder_causal=False` takes the mask off.
         self.self_attention = make_self_attention(config, dropout, causal=config.decoder_causal)
         self.self_attention_norm = nn.LayerNorm(config.d_model)
         self.cross_attention = MultiHeadAttention(

@@ -45,6 +45,7 @@ class Distilling(nn.Module):
 
     def _normalise(self, x: Tensor) -> Tensor:
         """Batch norm of ``(B, M, N)``; by running statistics where a batch holds one token."""
+        # NOTE[DIFF] one token has no variance: a batch of one is normalised as at prediction.
         if self.training and x.shape[0] * x.shape[2] == 1:
             norm = self.norm
             return F.batch_norm(

@@ -35,7 +35,7 @@ def drop(x: Tensor, p: float) -> Tensor:
     lowest = torch.iinfo(torch.int64).min
     words = torch.empty(-(-x.numel() // _LANES), dtype=torch.int64).random_(lowest, None)
     draws = words.view(torch.int16)[: x.numel()].view(x.shape)
-    num_dropped = round(p * _STATES)
+    num_dropped = min(round(p * _STATES), _STATES - 1)
     kept = (draws >= num_dropped - _STATES // 2).to(x.dtype)
     return x * kept.mul_(_STATES / (_STATES - num_dropped))
 

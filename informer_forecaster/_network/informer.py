@@ -73,7 +73,7 @@ class Informer(nn.Module):
         future_covariates : torch.Tensor, optional
             ``(B, L + H, F)``, time stamps included.
         static_covariates : torch.Tensor, optional
-            ``(B, Z)``.
+            ``(B, Z)``; with `channel_independent` also ``(B, C, Z)``, each component's own.
 
         Returns
         -------
@@ -138,7 +138,10 @@ class Informer(nn.Module):
         _check_shape(
             "future_covariates", future_covariates, (batch, total, config.num_future_covariates)
         )
-        _check_shape("static_covariates", static_covariates, (batch, config.num_static_covariates))
+        shape: tuple[int, ...] = (batch, config.num_static_covariates)
+        if config.channel_independent and static_covariates is not None:
+            shape = shape if static_covariates.dim() == 2 else (batch, config.num_targets, shape[1])
+        _check_shape("static_covariates", static_covariates, shape)
 
 
 def _check_shape(name: str, tensor: Tensor | None, shape: tuple[int, ...]) -> None:
@@ -156,10 +159,13 @@ def _split_channels(
     target: Tensor, past: Tensor | None, future: Tensor | None, static: Tensor | None
 ) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor | None]:
     """Make every target component a sample of its own, ``(B*C, L, 1)``; covariates follow."""
+    # NOTE[DIFF] the paper mixes all components in the value embedding; so does the default.
     num_targets = target.shape[2]
 
     def repeat(x: Tensor | None) -> Tensor | None:
         return None if x is None else x.repeat_interleave(num_targets, dim=0)
 
     split = target.transpose(1, 2).flatten(0, 1).unsqueeze(2)
-    return split, repeat(past), repeat(future), repeat(static)
+    if static is not None:
+        static = static.flatten(0, 1) if static.dim() == 3 else repeat(static)
+    return split, repeat(past), repeat(future), static

@@ -39,6 +39,7 @@ def sample_positions(
     bounds = steps * length // num_sampled
     # NOTE[DIFF] outside training the sample is fixed for each length. Steps by the golden ratio
     # spread the positions over every phase of a season, which even spacing would not.
+    # NOTE[DIFF] in training one key is drawn from each of equal parts; the paper draws all freely.
     if random:
         fraction = torch.rand(num_sampled, device=device)
     else:
