@@ -145,12 +145,10 @@ class GlobalModel:
         training, validation = [], []
         for sample in samples:
             rows = len(sample.target)
-            held = max(self.output_chunk_length, math.ceil(fraction * rows))
-            if rows - held < self.rows_needed:
-                training.append(sample)
-                continue
-            training.append(sample.rows(0, rows - held))
-            validation.append(sample.rows(rows - held - self.input_chunk_length, rows))
+            kept = rows_to_train(rows, self.input_chunk_length, self.output_chunk_length, fraction)
+            training.append(sample.rows(0, kept))
+            if kept < rows:
+                validation.append(sample.rows(kept - self.input_chunk_length, rows))
         if not validation:
             shortest = self.rows_needed + self.output_chunk_length
             raise ValueError(
@@ -159,6 +157,21 @@ class GlobalModel:
                 "series, a smaller `validation_fraction`, or `early_stopping_patience=None`."
             )
         return training, validation
+
+
+def rows_to_train(rows: int, input_length: int, output_length: int, fraction: float) -> int:
+    """How many of a series' rows train if ``fraction`` of them is to validate.
+
+    All of them where a training window and the rows to validate do not both fit.
+
+    Examples
+    --------
+    >>> from informer_forecaster.adapters._global_model import rows_to_train
+    >>> rows_to_train(100, 12, 3, 0.2), rows_to_train(17, 12, 3, 0.2)
+    (80, 17)
+    """
+    kept = rows - max(output_length, math.ceil(fraction * rows))
+    return rows if kept < input_length + output_length else kept
 
 
 def interpolate_quantiles(

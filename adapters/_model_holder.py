@@ -86,6 +86,14 @@ class ModelHolder:
         """Train from the present weights, and keep the best of them where there is a validation."""
         # Callbacks hold state: a second run with the same ones would stop where the first did.
         arguments = copy.deepcopy(dict(trainer))
+        if self.epochs_trained:
+            arguments = _available(arguments)
+        elif _lacks_device(arguments):
+            raise ValueError(
+                f"`pl_trainer_kwargs` asks for accelerator={arguments['accelerator']!r}, and there "
+                "is no GPU on this machine; leave out `accelerator` in `pl_trainer_kwargs` or use "
+                "'cpu'."
+            )
         if validation:
             stop = pl.callbacks.EarlyStopping("val_loss", patience=patience or epochs)
             arguments["callbacks"] = [*arguments.get("callbacks", ()), stop, _KeepBest()]
@@ -110,10 +118,10 @@ class ModelHolder:
         """
         middle = 0 if self.quantiles is None else self.quantiles.index(0.5)
         samples, parts = list(samples), []
-        arguments = {k: v for k, v in trainer.items() if k != "callbacks"}
+        arguments = _on_one_device(_available(trainer))
         with _quiet(arguments):
             for _ in range(0, n, self.model.output_chunk_length):
-                parts.append(self._forecast_chunk(samples, _available(arguments)))
+                parts.append(self._forecast_chunk(samples, arguments))
                 samples = [
                     sample._replace(target=np.concatenate([sample.target, part[..., middle]]))
                     for sample, part in zip(samples, parts[-1], strict=True)
@@ -212,10 +220,33 @@ def _as_series(samples: Sequence[Sample]) -> dict[str, list[TimeSeries] | None]:
 def _available(trainer: Mapping[str, Any]) -> dict[str, Any]:
     """The trainer's arguments, on another device where this machine lacks the one they name.
 
-    So that a network that was trained on a GPU forecasts on any machine.
+    So that a network that was trained on a GPU forecasts, and trains on, on any machine.
     """
-    lacking = trainer.get("accelerator") in ("gpu", "cuda") and not torch.cuda.is_available()
-    return {**trainer, **({"accelerator": "auto", "devices": "auto"} if lacking else {})}
+    if not _lacks_device(trainer):
+        return dict(trainer)
+    return {**_without(trainer, "strategy", "num_nodes"), "accelerator": "auto", "devices": 1}
+
+
+def _lacks_device(trainer: Mapping[str, Any]) -> bool:
+    """Whether the trainer's arguments name a GPU, and this machine has none of its kind."""
+    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    present["gpu"] = any(present.values())
+    accelerator = trainer.get("accelerator")
+    return isinstance(accelerator, str) and not present.get(accelerator, True)
+
+
+def _on_one_device(trainer: Mapping[str, Any]) -> dict[str, Any]:
+    """The trainer's arguments for a forecast: the first of its devices, and no callbacks.
+
+    Several devices would each return the forecasts of a share of the series.
+    """
+    devices = trainer.get("devices")
+    first = devices[:1] if isinstance(devices, list | tuple) and devices else 1
+    return {**_without(trainer, "callbacks", "strategy", "num_nodes"), "devices": first}
+
+
+def _without(trainer: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in trainer.items() if name not in names}
 
 
 @contextlib.contextmanager

@@ -12,15 +12,20 @@ import pandas as pd
 
 from ._sktime_index import (
     Step,
+    business_periods_allowed,
+    check_labels,
     check_steps,
     labels_after,
     listed,
     missing_labels,
+    size_of,
     step_in_time,
     step_of,
     to_stamps,
 )
 from .time_features import TimeFeatures, informative_features
+
+FILL_IT = "Fill it first, for example with `Imputer() * InformerForecaster(...)`."
 
 Key = tuple[Hashable, ...]
 Float64Array = npt.NDArray[np.float64]
@@ -39,6 +44,7 @@ class Instance:
     center: Float64Array
     scale: Float64Array
 
+    @business_periods_allowed()
     def extend(self, new: Instance, enough: int) -> Instance:
         """Append the rows of ``new``, which replace those of the same and of later time stamps.
 
@@ -53,6 +59,19 @@ class Instance:
             check_steps(y.index, self.step, "y", self.name)
         return replace(self, y=y, X=join_rows(self.X, new.X))
 
+    def scaled_by(self, rows: int) -> Instance:
+        """Take mean and deviation of the first ``rows`` rows only."""
+        center, scale = spread(self.y.to_numpy(dtype=np.float64)[:rows], scaled=True)
+        return replace(self, center=center, scale=scale)
+
+    @business_periods_allowed()
+    def head(self, rows: int) -> Instance:
+        """Keep the first ``rows`` rows, and the exogenous rows up to there."""
+        y = self.y.iloc[:rows]
+        X = None if self.X is None else self.X.loc[self.X.index <= y.index[-1]]
+        return replace(self, y=y, X=X)
+
+    @business_periods_allowed()
     def tail(self, rows: int) -> Instance:
         """Keep the last ``rows`` rows, and the exogenous rows from there on."""
         y = self.y.iloc[-rows:]
@@ -90,7 +109,8 @@ class Layout:
         """As :meth:`history` for the last ``rows`` rows, the future ones with ``ahead`` more.
 
         A shorter series is filled up with its first row. Of the steps ahead the first ``known``
-        must have exogenous rows; the last known row stands for the others.
+        must have exogenous rows. The last of them stands for all others, also where those have a
+        row, so that a forecast does not depend on rows behind its last step.
         """
         instance = instance.tail(rows)
         labels = instance.y.index
@@ -125,7 +145,7 @@ class Layout:
     def _exogenous(
         self, instance: Instance, columns: list[Hashable], labels: pd.Index[Any], fill: int = 0
     ) -> Float32Array | None:
-        """Columns of X at ``labels``, the last ``fill`` of which may be missing."""
+        """Columns of X at ``labels``; the row before the last ``fill`` stands for these."""
         if not columns:
             return None
         known = labels[: len(labels) - fill]
@@ -138,7 +158,7 @@ class Layout:
                 f"lacks {listed(missing)}. Give these rows, or name columns that are not known "
                 "ahead in `past_covariates`."
             )
-        values = (rows.reindex(labels).ffill() - self.center) / self.scale
+        values = (rows.reindex(known).reindex(labels).ffill() - self.center) / self.scale
         return values[columns].to_numpy(dtype=np.float32)
 
 
@@ -154,16 +174,36 @@ def make_layout(
     tables = [instance.X for instance in instances if instance.X is not None]
     X = pd.concat(tables) if tables else pd.DataFrame(index=first.y.index)
     center, scale = spread(X.to_numpy(dtype=np.float64), scaled)
-    features: tuple[str, ...] = ()
-    if time_features and not isinstance(first.step, int):
-        features = informative_features(step_in_time(first.y.index, first.step))
     return Layout(
         y_columns=list(first.y.columns),
         past_columns=[column for column in X.columns if column in past_columns],
         future_columns=[column for column in X.columns if column not in past_columns],
-        features=features,
+        features=features_of(first) if time_features else (),
         center=pd.Series(center, index=X.columns),
         scale=pd.Series(scale, index=X.columns),
+    )
+
+
+def features_of(instance: Instance) -> tuple[str, ...]:
+    """Names of the calendar features that suit the step of a series; none if it counts."""
+    if isinstance(instance.step, int):
+        return ()
+    return informative_features(step_in_time(instance.y.index, instance.step))
+
+
+def check_features(instance: Instance, layout: Layout) -> None:
+    """Raise unless the calendar features of the network are those that suit the series' step.
+
+    A network without any can forecast every series.
+    """
+    features = features_of(instance)
+    if layout.features in ((), features):
+        return
+    raise ValueError(
+        "`y` must have a step of the same calendar features as those that the network was trained "
+        f"on, {', '.join(layout.features)}; a step of {size_of(instance.y.index, instance.step)} "
+        f"has {', '.join(features) or 'none'}. Train on series of this step, or with "
+        "`time_features=False`."
     )
 
 
@@ -178,6 +218,12 @@ def split_series(table: pd.DataFrame | None) -> dict[Key, pd.DataFrame]:
     return {key: rows.droplevel(levels) for key, rows in groups}
 
 
+def name_of(key: Key) -> str:
+    """How messages call a series."""
+    return "the series" if not key else f"series {key[0] if len(key) == 1 else key!r}"
+
+
+@business_periods_allowed()
 def make_instances(
     y: pd.DataFrame, X: pd.DataFrame | None, *, scaled: bool, step: Step | None = None
 ) -> dict[Key, Instance]:
@@ -199,13 +245,14 @@ def make_instances(
         )
     instances = {}
     for key, table in tables.items():
-        name = "the series" if not key else f"series {key[0] if len(key) == 1 else key!r}"
+        name = name_of(key)
         check_steps(table.index, step, "y", name)
         check_finite(table, "y", name)
         if X is not None and key not in exogenous:
             raise ValueError(f"`X` must hold the same series as `y`; {name} is missing from it.")
         rows = exogenous.get(key)
         if rows is not None:
+            check_labels(rows.index, table.index[0], step, "X", name)
             check_finite(rows, "X", name)
             rows = rows.astype(np.float64)
         center, scale = spread(table.to_numpy(dtype=np.float64), scaled)
@@ -213,6 +260,7 @@ def make_instances(
     return instances
 
 
+@business_periods_allowed()
 def join_future(instances: Mapping[Key, Instance], X: pd.DataFrame | None) -> dict[Key, Instance]:
     """Add the exogenous rows of a forecast to those that each series has."""
     tables = split_series(X)
@@ -220,6 +268,7 @@ def join_future(instances: Mapping[Key, Instance], X: pd.DataFrame | None) -> di
     for key, instance in instances.items():
         rows = tables.get(key)
         if rows is not None:
+            check_labels(rows.index, instance.y.index[0], instance.step, "X", instance.name)
             check_finite(rows, "X", instance.name)
         joined[key] = replace(instance, X=join_rows(instance.X, rows))
     return joined
@@ -233,7 +282,7 @@ def select_columns(
 ) -> pd.DataFrame:
     """Bring the columns of ``table`` into the order of training, those ``optional`` if present.
 
-    A single column may have any name.
+    A single column of ``y`` may have any name; one of ``X`` would be another quantity.
 
     Raises
     ------
@@ -241,7 +290,7 @@ def select_columns(
         If they are not those of training.
     """
     given = list(table.columns)
-    if len(given) == len(columns) == 1:
+    if argument == "y" and len(given) == len(columns) == 1:
         return table.set_axis(columns, axis=1)
     wanted = [c for c in columns if c in given or c not in optional]
     if set(given) != set(wanted):
@@ -252,6 +301,7 @@ def select_columns(
     return table[wanted]
 
 
+@business_periods_allowed()
 def label_rows(labels: Mapping[Key, pd.Index[Any]], names: list[Any]) -> pd.Index[Any]:
     """Join the row labels of all series, with the series' keys as upper levels."""
     times = list(labels.values())
@@ -288,11 +338,11 @@ def check_finite(table: pd.DataFrame, argument: str, name: str) -> None:
         row, column = np.argwhere(~np.isfinite(values))[0]
         raise ValueError(
             f"`{argument}` must hold finite numbers; column {table.columns[column]!r} of {name} is "
-            f"{values[row, column]} at {table.index[row]}. Fill it first, for example with "
-            "`Imputer() * InformerForecaster(...)`."
+            f"{values[row, column]} at {table.index[row]}. {FILL_IT}"
         )
 
 
+@business_periods_allowed()
 def steps_ahead(fh: Any, instance: Instance) -> npt.NDArray[np.int64]:
     """Steps from the end of a series to each entry of a forecasting horizon.
 

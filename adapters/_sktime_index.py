@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
+import warnings
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any, cast
 
 import pandas as pd
 from pandas.tseries.frequencies import to_offset
 
 Step = pd.offsets.BaseOffset | int
+
+# Enough to outvote the gaps; pandas takes 0.05 ms a window.
+_WINDOWS = 1000
+
+
+@contextlib.contextmanager
+def business_periods_allowed() -> Iterator[None]:
+    """Hold back what pandas warns of periods of business days: the user's index made them so."""
+    with warnings.catch_warnings():
+        for message in (r"Period with BDay freq", r"PeriodDtype\[B\]"):
+            warnings.filterwarnings("ignore", message, FutureWarning)
+        yield
 
 
 def step_of(index: pd.Index[Any]) -> Step | None:
@@ -21,7 +36,7 @@ def step_of(index: pd.Index[Any]) -> Step | None:
         return index.freq
     name = pd.infer_freq(index) if len(index) > 2 else None
     if name is None:
-        windows = (index[i : i + 4] for i in range(len(index) - 3))
+        windows = (index[i : i + 4] for i in range(min(len(index) - 3, _WINDOWS)))
         found = Counter(freq for window in windows if (freq := pd.infer_freq(window)))
         name = found.most_common(1)[0][0] if found else None
     return None if name is None else to_offset(name)
@@ -29,15 +44,15 @@ def step_of(index: pd.Index[Any]) -> Step | None:
 
 def check_steps(index: pd.Index[Any], step: Step, argument: str, name: str) -> None:
     """Raise unless ``index`` goes on by one step from row to row."""
+    check_labels(index, index[0], step, argument, name)
     missing = missing_labels(index, step)
     if not len(missing):
         return
+    size = size_of(index, step)
     if isinstance(step, int):
-        size, remedy = "1", f"Count the rows: `{argument}.reset_index(drop=True)`."
+        remedy = f"Count the rows: `{argument}.reset_index(drop=True)`."
     else:
-        size, make = step.freqstr, "date_range"
-        if isinstance(index, pd.PeriodIndex):
-            size, make = index.freqstr, "period_range"
+        make = "period_range" if isinstance(index, pd.PeriodIndex) else "date_range"
         remedy = (
             f'Insert rows with `{argument}.reindex(pd.{make}(first, last, freq="{size}"))` and '
             "fill them with `Imputer() * InformerForecaster(...)`."
@@ -48,6 +63,35 @@ def check_steps(index: pd.Index[Any], step: Step, argument: str, name: str) -> N
     )
 
 
+@business_periods_allowed()
+def check_labels(index: pd.Index[Any], origin: Any, step: Step, argument: str, name: str) -> None:
+    """Raise if a label comes twice, or is not whole steps behind ``origin``; gaps are allowed."""
+    if not index.is_unique:
+        twice = index[index.duplicated()].unique()
+        raise ValueError(
+            f"`{argument}` must have one row a time stamp; {name} has duplicated ones at "
+            f"{listed(twice)}. Keep one of each: `{argument}[~{argument}.index.duplicated()]`."
+        )
+    behind = index[index >= origin]
+    if not len(behind):
+        return
+    strays = behind.difference(labels_between(origin, behind[-1], index, step))
+    if len(strays):
+        raise ValueError(
+            f"`{argument}` must have its rows whole steps of {size_of(index, step)} apart; {name} "
+            f"has time stamps between the steps, or steps of another length, at {listed(strays)}. "
+            "Leave these rows out, or resample to one step."
+        )
+
+
+def size_of(index: pd.Index[Any], step: Step) -> str:
+    """The step as pandas writes it for this kind of index."""
+    if isinstance(index, pd.PeriodIndex):
+        return str(index.freqstr)
+    return "1" if isinstance(step, int) else str(step.freqstr)
+
+
+@business_periods_allowed()
 def labels_after(index: pd.Index[Any], step: Step, n: int) -> pd.Index[Any]:
     """The ``n`` time stamps that follow ``index``."""
     last = index[-1]
@@ -60,15 +104,20 @@ def labels_after(index: pd.Index[Any], step: Step, n: int) -> pd.Index[Any]:
 
 def missing_labels(index: pd.Index[Any], step: Step) -> pd.Index[Any]:
     """Time stamps without a row between the ends of ``index``."""
+    return labels_between(index[0], index[-1], index, step).difference(index)
+
+
+@business_periods_allowed()
+def labels_between(first: Any, last: Any, index: pd.Index[Any], step: Step) -> pd.Index[Any]:
+    """All labels from ``first`` to ``last``, of the kind that ``index`` has."""
     if isinstance(step, int):
-        whole: pd.Index[Any] = pd.RangeIndex(index[0], index[-1] + 1)
-    elif isinstance(index, pd.PeriodIndex):
-        whole = pd.period_range(index[0], index[-1], freq=step)
-    else:
-        whole = pd.date_range(index[0], index[-1], freq=step)
-    return whole.difference(index)
+        return pd.RangeIndex(first, last + 1)
+    if isinstance(index, pd.PeriodIndex):
+        return pd.period_range(first, last, freq=step)
+    return pd.date_range(first, last, freq=step)
 
 
+@business_periods_allowed()
 def to_stamps(index: pd.Index[Any]) -> pd.DatetimeIndex:
     """Time stamps of an index: the starts of its periods; local time where it has a time zone."""
     stamps = index.to_timestamp() if isinstance(index, pd.PeriodIndex) else index

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
+from numbers import Real
 from typing import Any
 
-from informer_forecaster._network import InformerConfig
+import numpy as np
 
-SCALERS = ("standard", None)
+from informer_forecaster._network import InformerConfig
+from informer_forecaster._network.config import check_choice, check_integer
+
+SCALERS: tuple[Any, ...] = ("standard", None)
 AFTER_PRETRAIN = ("zero-shot", "finetune")
 _ARCHITECTURE = {field.name for field in fields(InformerConfig)}
 
@@ -20,7 +24,28 @@ def architecture(parameters: Mapping[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in parameters.items() if k in _ARCHITECTURE and k not in lengths}
 
 
-def complete_quantiles(quantiles: tuple[float, ...] | None) -> tuple[float, ...] | None:
+def plain_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Make Python's values of numpy's, as a grid search over an array gives them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from informer_forecaster.adapters._sktime_parameters import plain_parameters
+    >>> plain_parameters({"n_epochs": np.int64(3), "quantiles": np.array([0.1, 0.9])})
+    {'n_epochs': 3, 'quantiles': (0.1, 0.9)}
+    """
+    return {name: _plain(value) for name, value in parameters.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return tuple(value.tolist()) if value.ndim == 1 else value
+    if isinstance(value, tuple | list):
+        return type(value)(_plain(entry) for entry in value)
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def complete_quantiles(quantiles: Iterable[float] | None) -> tuple[float, ...] | None:
     """Add 0.5 and the mirror image of each quantile, as training needs them.
 
     Examples
@@ -31,12 +56,12 @@ def complete_quantiles(quantiles: tuple[float, ...] | None) -> tuple[float, ...]
     """
     if quantiles is None:
         return None
-    both = {round(q, 9) for given in quantiles for q in (given, 1 - given)}
+    both = {round(float(q), 9) for given in quantiles for q in (given, 1 - given)}
     return tuple(sorted(both | {0.5}))
 
 
 def check_parameters(parameters: Mapping[str, Any]) -> None:
-    """Raise unless each parameter is in its range.
+    """Raise unless each of the plain parameters is in its range.
 
     Raises
     ------
@@ -51,39 +76,30 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
         **architecture(parameters),
     )
     for name in ("n_epochs", "batch_size"):
-        _check_count(name, parameters[name], 1)
-    _check_count("update_epochs", parameters["update_epochs"], 0)
+        check_integer(name, parameters[name], 1)
+    check_integer("update_epochs", parameters["update_epochs"], 0)
     if parameters["early_stopping_patience"] is not None:
-        _check_count("early_stopping_patience", parameters["early_stopping_patience"], 1)
+        check_integer("early_stopping_patience", parameters["early_stopping_patience"], 1)
     _check_number("lr", parameters["lr"], math.inf)
     _check_number("validation_fraction", parameters["validation_fraction"], 1)
-    _check_choice("scaler", parameters["scaler"], SCALERS)
-    _check_choice("fit_after_pretrain", parameters["fit_after_pretrain"], AFTER_PRETRAIN)
+    check_choice("scaler", parameters["scaler"], SCALERS)
+    check_choice("fit_after_pretrain", parameters["fit_after_pretrain"], AFTER_PRETRAIN)
     _check_quantiles(parameters["quantiles"])
     _check_past_covariates(parameters["past_covariates"])
     _check_trainer(parameters["pl_trainer_kwargs"])
 
 
-def _check_count(name: str, value: object, minimum: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
-        raise ValueError(f"`{name}` must be an integer of at least {minimum}; got {value!r}.")
-
-
 def _check_number(name: str, value: object, below: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < below:
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
+    if not is_number or not 0 < float(value) < below:  # type: ignore[arg-type]
         rule = "positive" if below == math.inf else f"between 0 and {below}"
         raise ValueError(f"`{name}` must be a number, {rule}; got {value!r}.")
-
-
-def _check_choice(name: str, value: object, choices: tuple[str | None, ...]) -> None:
-    if value not in choices:
-        raise ValueError(f"`{name}` must be one of {', '.join(map(repr, choices))}; got {value!r}.")
 
 
 def _check_quantiles(quantiles: object) -> None:
     if quantiles is None:
         return
-    numbers = isinstance(quantiles, tuple | list) and all(isinstance(q, float) for q in quantiles)
+    numbers = isinstance(quantiles, tuple | list) and all(isinstance(q, Real) for q in quantiles)
     if not numbers or not all(0 < q < 1 for q in quantiles) or set(quantiles) <= {0.5}:  # type: ignore[attr-defined, call-overload]
         raise ValueError(
             "`quantiles` must be a tuple of numbers between 0 and 1 with at least one other than "

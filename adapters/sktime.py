@@ -7,26 +7,37 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from sktime.datatypes import convert_to
 from sktime.forecasting.base import BaseForecaster
 from sktime.utils.warnings import warn
 
 from informer_forecaster._network import InformerConfig
 
-from ._global_model import GlobalModel, interpolate_quantiles
+from ._global_model import GlobalModel, interpolate_quantiles, rows_to_train
 from ._sktime_data import (
+    FILL_IT,
     Float64Array,
     Instance,
     Key,
     Layout,
+    check_features,
+    check_finite,
     join_future,
     label_rows,
     make_instances,
     make_layout,
+    name_of,
     select_columns,
+    split_series,
     steps_ahead,
 )
 from ._sktime_index import Step, labels_after
-from ._sktime_parameters import architecture, check_parameters, complete_quantiles
+from ._sktime_parameters import (
+    architecture,
+    check_parameters,
+    complete_quantiles,
+    plain_parameters,
+)
 
 
 class InformerForecaster(BaseForecaster):
@@ -261,18 +272,58 @@ class InformerForecaster(BaseForecaster):
         """Check the parameters."""
         # sktime sets these two only where it keeps the data.
         self._y = self._X = None
-        check_parameters(self.get_params(deep=False))
+        check_parameters(self._plain_parameters)
 
-    def _check_X_y(self, *args: Any, **kwargs: Any) -> Any:  # noqa: N802 - sktime's name
-        # sktime finds missing values before `_fit` can, and names no remedy.
+    @property
+    def _plain_parameters(self) -> dict[str, Any]:
+        return plain_parameters(self.get_params(deep=False))
+
+    def _check_X_y(self, X: Any = None, y: Any = None, **kwargs: Any) -> Any:  # noqa: N802 - sktime's name
+        # sktime finds missing values before `_fit` can, and names neither place nor remedy.
         try:
-            return super()._check_X_y(*args, **kwargs)
+            return super()._check_X_y(X=X, y=y, **kwargs)
         except ValueError as error:
             if "missing data" not in str(error):
                 raise
-            raise ValueError(
-                f"{error} Fill it first, for example with `Imputer() * InformerForecaster(...)`."
-            ) from None
+            for argument, table in (("y", y), ("X", X)):
+                self._locate_missing(argument, table)
+            raise ValueError(f"{error} {FILL_IT}") from None
+
+    def _locate_missing(self, argument: str, table: Any) -> None:
+        """Raise if ``table``, of any of sktime's containers, has a value that is not finite."""
+        if table is None:
+            return
+        mtypes = self.get_tag("y_inner_mtype")
+        table = convert_to(table, mtypes, as_scitype=["Series", "Panel", "Hierarchical"])
+        for key, rows in split_series(table).items():
+            check_finite(rows, argument, name_of(key))
+
+    def update(self, y: Any, X: Any = None, update_params: bool = True) -> InformerForecaster:
+        """Add rows to what is known, and fine-tune the network; after an error nothing changed.
+
+        Parameters
+        ----------
+        y : sktime time series
+            New rows, of the columns that `fit` was given.
+        X : sktime time series, optional
+            Exogenous rows.
+        update_params : bool
+            Whether the network is trained for `update_epochs`.
+
+        Returns
+        -------
+        InformerForecaster
+            Itself.
+        """
+        # sktime moves the cutoff before `_update` can refuse the rows.
+        before = dict(self.__dict__)
+        before["_converter_store_y"] = dict(self._converter_store_y)  # sktime empties it in place
+        try:
+            return super().update(y, X, update_params)
+        except BaseException:
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
 
     # What sktime calls; it has checked the containers
 
@@ -283,15 +334,14 @@ class InformerForecaster(BaseForecaster):
             if self.fit_after_pretrain == "finetune":
                 self._finetune(instances)
         else:
-            instances = self._read(y, X)
-            self.model_ = self._learn(instances, fh)
+            self.model_, instances = self._learn(self._read(y, X), fh)
         self._remember(instances)
         return self
 
     def _pretrain(
         self, y: pd.DataFrame, X: pd.DataFrame | None = None, fh: Any = None
     ) -> InformerForecaster:
-        self.pretrained_model_ = self._learn(self._read(y, X), fh)
+        self.pretrained_model_, _ = self._learn(self._read(y, X), fh)
         return self
 
     def _pretrain_update(
@@ -312,9 +362,20 @@ class InformerForecaster(BaseForecaster):
             key: known[key].extend(new, self.input_chunk_length) if key in known else new
             for key, new in self._read(y, X, self.model_.layout, step).items()
         }
-        if update_params and self.update_epochs:
-            self._finetune(instances)
         self._remember({**known, **instances})
+        if not update_params or not self.update_epochs:
+            return self
+        needed = self.model_.rows_needed
+        if any(len(instance.y) >= needed for instance in instances.values()):
+            self._finetune(instances)
+        else:
+            warn(
+                f"no series has the {needed} rows, the input and output chunk, that training "
+                "needs: the rows are used for forecasts, and the network stays as it is. Give "
+                "`update_params=False` until there are as many.",
+                obj=self,
+                stacklevel=5,
+            )
         return self
 
     def _predict(self, fh: Any, X: pd.DataFrame | None) -> pd.DataFrame:
@@ -354,12 +415,24 @@ class InformerForecaster(BaseForecaster):
                     f"{given}. Rename them, or give these columns."
                 )
         self._index_names = y.index.names
-        return make_instances(y, X, scaled=self.scaler is not None, step=step)
+        instances = make_instances(y, X, scaled=self.scaler is not None, step=step)
+        if layout is not None:
+            check_features(next(iter(instances.values())), layout)
+        return instances
 
-    def _learn(self, instances: dict[Key, Instance], fh: Any) -> GlobalModel:
-        """Make a network that suits the data and the horizon, and train it."""
+    def _learn(
+        self, instances: dict[Key, Instance], fh: Any
+    ) -> tuple[GlobalModel, dict[Key, Instance]]:
+        """Make a network that suits the data and the horizon, and train it.
+
+        The series are given back as they were trained on: rows that validate take no part in the
+        scale.
+        """
+        parameters = self._plain_parameters
+        output_length = self._choose_output_length(instances, fh)
+        instances, training = self._scale(instances, output_length)
         layout = make_layout(
-            list(instances.values()),
+            list(training.values()),
             self.past_covariates or (),
             time_features=self.time_features,
             scaled=self.scaler is not None,
@@ -367,20 +440,34 @@ class InformerForecaster(BaseForecaster):
         model = GlobalModel(
             layout,
             complete_quantiles(self.quantiles),
-            input_chunk_length=self.input_chunk_length,
-            output_chunk_length=self._choose_output_length(instances, fh),
+            input_chunk_length=parameters["input_chunk_length"],
+            output_chunk_length=output_length,
             use_reversible_instance_norm=self.use_reversible_instance_norm,
-            batch_size=self.batch_size,
-            optimizer_kwargs={"lr": self.lr},
-            random_state=self.random_state,
-            **architecture(self.get_params(deep=False)),
+            batch_size=parameters["batch_size"],
+            optimizer_kwargs={"lr": parameters["lr"]},
+            random_state=parameters["random_state"],
+            **architecture(parameters),
         )
         self._train(model, instances, self.n_epochs, patience=self.early_stopping_patience)
-        return model
+        return model, instances
+
+    def _scale(
+        self, instances: dict[Key, Instance], output_length: int
+    ) -> tuple[dict[Key, Instance], dict[Key, Instance]]:
+        """Scale each series by its rows that train; also give these rows alone."""
+        if self.early_stopping_patience is None:
+            return instances, instances
+        lengths = (int(self.input_chunk_length), output_length)
+        scaled, training = {}, {}
+        for key, instance in instances.items():
+            kept = rows_to_train(len(instance.y), *lengths, self.validation_fraction)
+            scaled[key] = instance if self.scaler is None else instance.scaled_by(kept)
+            training[key] = scaled[key].head(kept)
+        return scaled, training
 
     def _choose_output_length(self, instances: dict[Key, Instance], fh: Any) -> int:
         if self.output_chunk_length is not None:
-            return self.output_chunk_length
+            return int(self.output_chunk_length)
         if fh is None:
             raise ValueError(
                 "`fh` must be given to `pretrain` if `output_chunk_length` is None; got neither. "
@@ -388,7 +475,7 @@ class InformerForecaster(BaseForecaster):
             )
         furthest = max(int(steps_ahead(fh, instance).max()) for instance in instances.values())
         longest = max(len(instance.y) for instance in instances.values())
-        return max(1, min(furthest, longest - self.input_chunk_length))
+        return int(max(1, min(furthest, longest - self.input_chunk_length)))
 
     def _finetune(self, instances: dict[Key, Instance]) -> None:
         """Train a copy of the network, as the pretrained one must stay as it is."""
@@ -404,7 +491,7 @@ class InformerForecaster(BaseForecaster):
     ) -> None:
         short = model.train(
             instances.values(),
-            epochs=epochs,
+            epochs=int(epochs),
             trainer=self._trainer_arguments(),
             patience=patience,
             validation_fraction=self.validation_fraction,
@@ -453,6 +540,8 @@ class InformerForecaster(BaseForecaster):
     def _trainer_arguments(self) -> dict[str, Any]:
         """Arguments of Lightning's trainer: nothing is written to disk unless asked for."""
         defaults = {
+            # Lightning would take all GPUs: too many for such a network, and not for notebooks.
+            "devices": 1,
             "logger": False,
             "enable_checkpointing": False,
             "enable_progress_bar": self.verbose,

@@ -20,7 +20,8 @@ from sktime.utils._testing.hierarchical import _make_hierarchical
 
 from informer_forecaster import InformerConfig, InformerForecaster
 from informer_forecaster.adapters._global_model import interpolate_quantiles
-from informer_forecaster.adapters._model_holder import ModelHolder
+from informer_forecaster.adapters._model_holder import ModelHolder, _on_one_device
+from informer_forecaster.adapters._sktime_index import step_of
 
 TINY = InformerForecaster.get_test_params()[0]
 FH = [1, 2, 3]
@@ -363,6 +364,44 @@ def test_a_forecast_runs_where_the_training_device_is_missing(monkeypatch):
     pd.testing.assert_frame_equal(forecaster.predict(), expected, check_exact=True)
 
 
+def test_training_goes_on_where_the_training_device_is_missing(monkeypatch):
+    y = noise()
+    expected = make().fit(y[:30], fh=FH).update(y[30:]).predict()
+    forecaster = make().fit(y[:30], fh=FH)
+    no_gpu(monkeypatch)
+    forecaster.pl_trainer_kwargs = {"accelerator": "gpu", "devices": 4, "strategy": "ddp"}
+    pd.testing.assert_frame_equal(forecaster.update(y[30:]).predict(), expected, check_exact=True)
+
+
+@pytest.mark.parametrize("accelerator", ["gpu", "cuda"])
+def test_a_first_fit_needs_the_device_that_it_names(monkeypatch, accelerator):
+    no_gpu(monkeypatch)
+    message = rf"accelerator='{accelerator}'.*no GPU on this machine; leave out `accelerator`"
+    with pytest.raises(ValueError, match=message):
+        make(pl_trainer_kwargs={"accelerator": accelerator}).fit(noise(), fh=FH)
+
+
+def no_gpu(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+
+
+@pytest.mark.parametrize("devices", [2, "auto"])
+def test_a_forecast_uses_one_device(devices):
+    forecaster = make().fit(panel(), fh=FH)
+    expected = forecaster.predict()
+    forecaster.pl_trainer_kwargs = {"accelerator": "cpu", "devices": devices}
+    pd.testing.assert_frame_equal(forecaster.predict(), expected, check_exact=True)
+    forecaster.pl_trainer_kwargs["strategy"] = "ddp_spawn"
+    pd.testing.assert_frame_equal(forecaster.predict(), expected, check_exact=True)
+
+
+def test_training_uses_one_device_unless_told():
+    assert make()._trainer_arguments()["devices"] == 1
+    assert make(pl_trainer_kwargs={"devices": 2})._trainer_arguments()["devices"] == 2
+    assert _on_one_device({"devices": [3, 4], "strategy": "ddp"}) == {"devices": [3]}
+
+
 def test_files_hold_no_data_but_the_context():
     small, large = (make().fit(noise(rows), fh=FH) for rows in (50, 5000))
     assert len(pickle.dumps(large)) - len(pickle.dumps(small)) < 100
@@ -416,6 +455,52 @@ def test_update_after_a_gap_needs_a_whole_window():
     assert list(forecaster.predict().index) == list(y.index[30:33])
 
 
+def test_a_refused_update_changes_nothing():
+    y = noise()
+    forecaster = make().fit(y[:20], fh=FH)
+    expected, cutoff = forecaster.predict(), forecaster.cutoff
+    broken = y[20:22].copy()
+    broken.iloc[0] = np.nan
+    for rows in (y[22:24], broken, y[20:22].assign(b=1.0), y[20:22].replace(y.iloc[20, 0], np.inf)):
+        with pytest.raises(ValueError, match="`y` must"):
+            forecaster.update(rows)
+        pd.testing.assert_index_equal(forecaster.cutoff, cutoff)
+        pd.testing.assert_frame_equal(forecaster.predict(), expected, check_exact=True)
+    forecaster.update(y[20:22], update_params=False)
+    assert forecaster.predict().index[0] == y.index[22]
+
+
+def test_an_update_that_fails_in_training_changes_nothing(monkeypatch):
+    y = noise()["a"]
+    forecaster = make().fit(y[:20], fh=FH)
+    expected, before, cutoff = forecaster.predict(), weights(forecaster), forecaster.cutoff
+
+    def fail(self, *arguments, **more):  # noqa: ARG001 - the method's own arguments
+        raise RuntimeError("out of memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ModelHolder, "train", fail)
+        with pytest.raises(RuntimeError, match="out of memory"):
+            forecaster.update(y[20:22])
+    pd.testing.assert_index_equal(forecaster.cutoff, cutoff)
+    pd.testing.assert_series_equal(forecaster.predict(), expected, check_exact=True)
+    assert same_weights(before, weights(forecaster))
+
+
+def test_an_update_of_too_few_rows_to_train_is_used_for_the_forecast():
+    forecaster = make().pretrain(panel(), fh=FH)
+    y = noise()
+    forecaster.fit(y[:4], fh=FH)
+    before = weights(forecaster)
+    with pytest.warns(UserWarning, match="no series has the 7 rows") as caught:
+        forecaster.update(y[4:5])
+    assert [Path(warning.filename) for warning in caught] == [Path(__file__)]
+    assert same_weights(before, weights(forecaster))
+    pd.testing.assert_index_equal(forecaster.predict().index, y.index[5:8])
+    forecaster.update(y[5:7])
+    assert not same_weights(before, weights(forecaster))
+
+
 # Panels, pretraining
 
 
@@ -457,6 +542,26 @@ def test_pretraining_goes_on_and_takes_other_names():
     assert not same_weights(before, forecaster.pretrained_model_.network.model.model.state_dict())
     forecast = forecaster.fit(noise().rename(columns={"a": "third"}), fh=FH).predict()
     assert list(forecast.columns) == ["third"]
+
+
+@pytest.mark.parametrize(
+    ("index", "message"),
+    [
+        ("integer", "day_of_week, day_of_month, day_of_year; a step of 1 has none"),
+        ("datetime-hour", "day_of_year; a step of h has hour_of_day, day_of_week"),
+        ("period-month", "day_of_year; a step of M has month_of_year"),
+    ],
+)
+def test_a_step_of_other_calendar_features_than_pretraining_is_refused(index, message):
+    days = pd.date_range("2001-11-27", periods=30, freq="D")
+    y = pd.concat({name: noise(index=days) for name in "ab"}, names=["region", "day"])
+    forecaster = make().pretrain(y, fh=FH)
+    other = noise(index=INDEXES[index](30))
+    with pytest.raises(ValueError, match=message):
+        forecaster.fit(other, fh=FH)
+    assert len(make(time_features=False).pretrain(y, fh=FH).fit(other, fh=FH).predict()) == 3
+    workdays = noise(index=INDEXES["datetime-business"](30))
+    assert len(forecaster.fit(workdays, fh=FH).predict()) == 3
 
 
 # Exogenous columns
@@ -501,12 +606,22 @@ def test_rows_that_fit_was_given_ahead_are_used():
     pd.testing.assert_frame_equal(forecaster.predict(), expected, check_exact=True)
 
 
-def test_rows_past_the_horizon_cannot_change_full_causal_attention():
+@pytest.mark.parametrize(
+    "parameters",
+    [{"sampling_factor": 1}, {"attention": "full"}, {"patch_length": 2}, {"decoder_causal": False}],
+    ids=["prob", "full", "patches", "not causal"],
+)
+def test_rows_past_the_horizon_cannot_change_the_forecast(parameters):
     y, X = exogenous()
-    forecaster = make(output_chunk_length=6, attention="full").fit(y[:30], X[:30])
-    expected = forecaster.predict(fh=[1, 2], X=X[30:32])
-    with_more = forecaster.predict(fh=[1, 2], X=X[30:36])
-    np.testing.assert_allclose(with_more, expected, rtol=1e-6)
+    forecaster = make(output_chunk_length=6, **parameters).fit(y[:30], X[:30])
+    expected = forecaster.predict(fh=FH, X=X[30:33])
+    garbage = X[30:36].copy()
+    garbage.iloc[3:] = 1e6
+    for rows in (X[30:36], garbage):
+        pd.testing.assert_frame_equal(forecaster.predict(fh=FH, X=rows), expected, check_exact=True)
+    known = make(output_chunk_length=6, **parameters).fit(y[:30], X[:30])
+    known.update(y[29:30], pd.concat([X[29:30], garbage]), update_params=False)
+    pd.testing.assert_frame_equal(known.predict(fh=FH), expected, check_exact=True)
 
 
 def test_past_columns_need_no_future():
@@ -545,6 +660,18 @@ def test_early_stopping_keeps_the_best_weights():
         y, fh=FH
     )
     assert same_weights(weights(forecaster), weights(best))
+
+
+def test_rows_that_validate_take_no_part_in_the_scale():
+    y = pd.DataFrame({"a": np.r_[np.zeros(80), np.full(20, 100.0)]})
+    X = y.rename(columns={"a": "x"})
+    forecaster = make(early_stopping_patience=1).fit(y, X, fh=FH)
+    (instance,) = forecaster._context.values()
+    assert (instance.center, instance.scale) == (0.0, 1.0)
+    assert (forecaster.model_.layout.center["x"], forecaster.model_.layout.scale["x"]) == (0.0, 1.0)
+    without = make(early_stopping_patience=1, scaler=None).fit(y + 5.0, X, fh=FH)
+    (instance,) = without._context.values()
+    assert (instance.center, instance.scale) == (0.0, 1.0)
 
 
 def test_callbacks_are_not_used_up():
@@ -629,6 +756,26 @@ def test_parameters_out_of_range_are_refused(parameters, message):
         InformerForecaster(**parameters)
 
 
+def test_numbers_of_numpy_are_numbers():
+    sizes = {"n_epochs": 3, "update_epochs": 2, "input_chunk_length": 4, "output_chunk_length": 3}
+    sizes |= {"d_model": 8, "batch_size": 8, "early_stopping_patience": 2, "random_state": 3}
+    rates = {"dropout": 0.125, "lr": 0.0078125, "validation_fraction": 0.25}
+    plain = make(**sizes, **rates, quantiles=(0.1, 0.9), distil=True)
+    numpy = make(
+        **{name: np.int64(size) for name, size in sizes.items()},
+        **{name: np.float32(rate) for name, rate in rates.items()},
+        quantiles=np.array([0.1, 0.9]),
+        distil=np.bool_(True),
+    )
+    y = noise()
+    one, other = (f.clone().fit(y[:30]).update(y[30:]).predict(fh=FH) for f in (plain, numpy))
+    pd.testing.assert_frame_equal(one, other, check_exact=True)
+    with pytest.raises(ValueError, match="`n_epochs` must be an integer of at least 1"):
+        make(n_epochs=np.int64(0))
+    with pytest.raises(ValueError, match="`lr` must be a number, positive"):
+        make(lr=np.float32(-1))
+
+
 # Data that cannot be used
 
 
@@ -637,10 +784,17 @@ def test_missing_values_name_the_remedy():
     broken, broken_X = y.copy(), X.copy()
     broken.iloc[3] = np.nan
     broken_X.iloc[3, 0] = np.nan
-    with pytest.raises(ValueError, match=r"y passed .*`Imputer\(\) \* InformerForecaster"):
-        make().fit(broken, fh=FH)
-    with pytest.raises(ValueError, match=r"X passed .*`Imputer\(\) \* InformerForecaster"):
+    remedy = r"`Imputer\(\) \* InformerForecaster"
+    for one in (broken, broken["a"]):
+        with pytest.raises(ValueError, match=rf"`y` .*'a' .* is nan at 2001-04.*{remedy}"):
+            make().fit(one, fh=FH)
+    with pytest.raises(ValueError, match=rf"`X` .*'driver' .* is nan at 2001-04.*{remedy}"):
         make().fit(y, broken_X, fh=FH)
+    table = pd.concat({"a": y, "b": broken}, names=["region", "month"])
+    with pytest.raises(ValueError, match=rf"'a' of series 'b' is nan at 2001-04.*{remedy}"):
+        make().fit(table, fh=FH)
+    with pytest.raises(ValueError, match=rf"column 0 of the series is nan at 3.*{remedy}"):
+        make().fit(broken.to_numpy(), fh=FH)
 
 
 def test_infinite_values_are_located():
@@ -668,6 +822,71 @@ def test_gaps_are_located(index, message):
         make().fit(y.drop(y.index[6]), fh=FH)
 
 
+DAYS = pd.date_range("2020-01-01", periods=60, freq="D")
+
+
+def with_row(table, stamp):
+    """A copy of ``table`` with one more row at ``stamp``, in the order of time."""
+    row = table[-1:].set_axis(pd.DatetimeIndex([stamp]))
+    return pd.concat([table, row]).sort_index()
+
+
+@pytest.mark.parametrize(
+    ("stamp", "message"),
+    [
+        ("2020-02-10 12:00", "whole steps of D apart.*at 2020-02-10 12:00:00. Leave these"),
+        ("2020-02-29", r"one row a time stamp.*at 2020-02-29.*\[~{0}.index.duplicated\(\)\]"),
+        ("2020-01-21", r"one row a time stamp.*at 2020-01-21.*\[~{0}.index.duplicated\(\)\]"),
+    ],
+)
+def test_time_stamps_between_the_steps_and_twice_are_located(stamp, message):
+    y, X = noise(index=DAYS), noise(index=DAYS, columns=("x",))
+    with pytest.raises(ValueError, match="`y` must .*" + message.format("y")):
+        make().fit(with_row(y, stamp), fh=FH)
+    with pytest.raises(ValueError, match="`X` must .*" + message.format("X")):
+        make().fit(y, with_row(X, stamp), fh=FH)
+    forecaster = make().fit(y[:15], X[:15], fh=FH)
+    with pytest.raises(ValueError, match="`X` must .*" + message.format("X")):
+        forecaster.predict(X=with_row(X[15:], stamp))
+    with pytest.raises(ValueError, match="`y` must .*" + message.format("y")):
+        forecaster.update(with_row(y[15:], stamp), with_row(X[15:], stamp))
+
+
+def test_an_update_between_the_steps_is_refused():
+    y = noise(index=DAYS)
+    forecaster = make().fit(y[:30], fh=FH)
+    late = y[30:31].set_axis(DAYS[30:31] + pd.Timedelta("12h"))
+    with pytest.raises(ValueError, match=r"whole steps of D apart.*at 2020-01-31 12:00:00"):
+        forecaster.update(late)
+
+
+def test_the_step_of_a_long_series_with_gaps_is_found_quickly(monkeypatch):
+    calls, infer = [], pd.infer_freq
+    monkeypatch.setattr(pd, "infer_freq", lambda index: calls.append(1) or infer(index))
+    minutes = pd.date_range("2020-01-01", periods=20_000, freq="min").delete([5, 9_000])
+    assert step_of(minutes) == pd.offsets.Minute()
+    assert len(calls) <= 1001
+
+
+def test_periods_of_business_days_warn_of_nothing_here():
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        y = noise(rows=40, index=pd.period_range("2001-11-27", periods=40, freq="B"))
+        forecaster = make(early_stopping_patience=1, output_chunk_length=3).fit(y[:30])
+        forecaster.update(y[30:36])
+        for horizon in (FH, ForecastingHorizon(y.index[36:39], is_relative=False)):
+            assert list(forecaster.predict(fh=horizon).index) == list(y.index[36:39])
+        table = pd.concat({"a": y, "b": y}, names=["region", "day"])
+        X = table.rename(columns={"a": "x"})
+        early = table.index.get_level_values(1) < y.index[30]
+        forecaster = make(output_chunk_length=3).fit(table[early], X[early])
+        forecaster.update(table[~early][:2], X[~early][:2], update_params=False)
+        forecaster.predict(FH, X[~early])
+    ours = [f"{w.filename}:{w.lineno} {w.message}" for w in caught if "adapters/" in w.filename]
+    assert not [line for line in ours if "site-packages" not in line]
+    assert [w for w in caught if w.filename == __file__]  # pandas did warn where it was made
+
+
 def test_integer_steps_other_than_one_are_refused():
     with pytest.raises(ValueError, match="every step of 1; the series has none at 1, 3, 5 and 26"):
         make().fit(line(pd.RangeIndex(0, 60, 2)), fh=FH)
@@ -693,6 +912,9 @@ def test_columns_must_stay_the_same():
     for wrong in (X[["noise"]], X.assign(more=1.0), X.rename(columns={"noise": "rain"})):
         with pytest.raises(ValueError, match=r"`X` must have the columns .*\['driver', 'noise'\]"):
             forecaster.predict(X=wrong[30:33])
+    single = make().fit(y[:30], X[["driver"]][:30], fh=FH)
+    with pytest.raises(ValueError, match=r"`X` must have the columns .* got \['noise'\]"):
+        single.predict(X=X[["noise"]][30:33])
     with pytest.raises(ValueError, match=r"`X` must have the columns .* got \[\]"):
         forecaster.update(y[30:32])
     with pytest.raises(ValueError, match=r"`y` must have the columns .*\['a'\]; got \['a', 'b'\]"):
