@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -46,9 +47,11 @@ def make_attention(method: str, causal: bool) -> nn.Module:
     return ProbSparseAttention(SAMPLING_FACTOR, causal, sparsity=sparsity)
 
 
-def make_call(attention: nn.Module, length: int, device: str) -> tuple[Call, int]:
+def make_call(
+    attention: nn.Module, length: int, device: str, tokens: int = TOKENS
+) -> tuple[Call, int]:
     """Make a forward and backward call, and count the bytes of its queries, keys and values."""
-    batch = max(1, round(TOKENS / length))
+    batch = max(1, round(tokens / length))
     # Heads side by side in memory, as the products before and after an attention have them.
     q, k, v, gradient = (
         torch.randn(batch, length, HEADS, WIDTH, device=device).transpose(1, 2) for _ in range(4)
@@ -65,14 +68,13 @@ def measure_memory(request: dict[str, Any], device: str) -> float:
     """Peak memory of one call beyond its inputs, as a multiple of their bytes."""
     attention = make_attention(request["method"], request["causal"])
     # Threads and code are loaded by a call that needs next to no memory.
-    make_call(attention, 96, device)[0]()
+    make_call(attention, 96, device, tokens=96)[0]()
     call, size = make_call(attention, request["length"], device)
     return peak_memory(call, device) / size
 
 
-def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
+def measure(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Measure all lengths; one row a length, mask and method."""
-    rows = []
     cases = [
         (length, causal)
         for length in (*arguments.lengths, *arguments.memory_lengths)
@@ -89,8 +91,7 @@ def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
         for method in METHODS:
             case = {"length": length, "causal": causal, "method": method}
             memory = measure_memory_apart(__file__, arguments, case)
-            rows.append({**case, "milliseconds": times.get(method), "memory": memory})
-    return rows
+            yield {**case, "milliseconds": times.get(method), "memory": memory}
 
 
 def main() -> None:

@@ -20,6 +20,8 @@ from torch.utils.benchmark import Timer
 
 Call = Callable[[], Any]
 
+MEASURED = ("value", "milliseconds", "memory")  # columns; the others name a case
+
 
 def make_parser(description: str | None, output: Path) -> argparse.ArgumentParser:
     """Make the arguments that every benchmark has."""
@@ -82,8 +84,8 @@ def time_side_by_side(
         for name, call in calls.items()
     }
     runs: dict[str, list[float]] = {name: [] for name in calls}
-    for timer in timers.values():
-        timer.timeit(1)
+    for call in calls.values():
+        call()
     for _ in range(rounds):
         for name, timer in timers.items():
             runs[name].append(timer.blocked_autorange(min_run_time=seconds).median)
@@ -127,14 +129,16 @@ def measure_memory_apart(
 
 
 def write_results(rows: Iterable[dict[str, Any]], arguments: argparse.Namespace) -> None:
-    """Write rows to the CSV, where they replace those of the same device and threads."""
-    place = {"device": arguments.device, "threads": arguments.threads}
-    machine = describe_machine(arguments.device)
-    results = pd.DataFrame([{"machine": machine, **place, **row} for row in rows])
+    """Write each row to the CSV as it comes; it replaces the one of the same case and device."""
+    place = {
+        "machine": describe_machine(arguments.device),
+        "device": arguments.device,
+        "threads": arguments.threads,
+    }
     path: Path = arguments.output
-    if path.exists():
-        kept = pd.read_csv(path)
-        same = (kept["device"] == place["device"]) & (kept["threads"] == place["threads"])
-        if not same.all():
-            results = pd.concat([kept[~same], results], ignore_index=True)
-    results.to_csv(path, index=False, float_format="%.4g")
+    results = pd.read_csv(path) if path.exists() else pd.DataFrame()
+    for row in rows:
+        results = pd.concat([results, pd.DataFrame([{**place, **row}])], ignore_index=True)
+        case = [name for name in results if name not in ("machine", *MEASURED)]
+        results = results.drop_duplicates(case, keep="last")
+        results.to_csv(path, index=False, float_format="%.4g")

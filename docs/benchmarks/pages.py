@@ -1,0 +1,246 @@
+"""Write docs/benchmarks.md and its figures from the CSV files beside this script.
+
+Run from anywhere: ``python docs/benchmarks/pages.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pandas as pd
+
+from informer_forecaster import InformerConfig
+
+FOLDER = Path(__file__).parent
+PAGE = FOLDER.parent / "benchmarks.md"
+FIGURES = FOLDER.parent / "figures"
+FILES = ("attention_speed", "training_step", "peer_speed")
+DEFAULT = f"ours, {InformerConfig.sparsity}"
+OTHER = "ours, moment" if DEFAULT == "ours, sampled" else "ours, sampled"
+STYLES = {
+    DEFAULT: ("tab:blue", "-", DEFAULT + " (default)"),
+    OTHER: ("tab:blue", ":", OTHER),
+    "full": ("tab:orange", "-", "torch's fused full attention"),
+    "textbook": ("tab:green", "-", "textbook, keys sampled for each query"),
+}
+
+INTRODUCTION = """\
+# Benchmarks
+
+Times are wall-clock medians over rounds in which the methods take turns, by torch's own benchmark
+timer, in float32. A ratio is the other's time over ours: above 1, ours is faster. An empty cell was
+not measured. `docs/benchmarks/pages.py` writes this page and its figures from the CSV files in
+[docs/benchmarks](benchmarks).
+"""
+
+ATTENTION = f"""\
+## One attention call
+
+Forward and backward, 8 heads of 64, `sampling_factor=5`, 5000 queries in all (queries = keys),
+each head's columns side by side in memory as the network has them. *Full* is torch's fused
+`scaled_dot_product_attention`. *Textbook* is ProbSparse attention as the paper writes it, each
+query with its own sample of the keys ([textbook.py](benchmarks/textbook.py)). The ratios are to
+`sparsity="{InformerConfig.sparsity}"`, the default. Memory is what a call needs at its peak beyond
+its inputs and the gradient it is given, as a multiple of the bytes of queries, keys and values
+together. Script: [attention_speed.py](benchmarks/attention_speed.py).
+
+![Time of a call against the length](figures/attention_time.png)
+
+![Memory of a call against the length](figures/attention_memory.png)
+"""
+
+STEP = """\
+## A training step at the paper's size
+
+Forward, backward and Adam: `d_model` 512, feed-forward 2048, 8 heads, 2 + 1 layers, 7 channels,
+batch 32, dropout 0.05. *Textbook* is the whole network spelled out, with separate products for
+queries, keys and values, unfused attention, torch's dropout, and start tokens computed to the end.
+Script: [training_step.py](benchmarks/training_step.py).
+"""
+
+GROWTH = """\
+## Growth with the length
+
+A training step of a small network (`d_model` 64), input and output of the same length, the same
+number of tokens in a batch. Flat columns are linear growth.
+"""
+
+DARTS = """\
+## Through Darts
+
+What `fit` and `historical_forecasts` add to the bare network: `d_model` 128, (96, 24), 7 channels;
+batch 32 in training, 1024 windows in a backtest.
+"""
+
+PEER = """\
+## Against NeuralForecast's Informer
+
+Both through Darts, with the same widths (`d_model` 128, feed-forward 512, 8 heads), layers,
+covariates and batch 32; ours with its defaults otherwise, which include the instance norm and the
+look-back map that the peer lacks. Script: [peer_speed.py](benchmarks/peer_speed.py).
+"""
+
+
+def read_results() -> dict[str, pd.DataFrame]:
+    """Read the CSV files that there are."""
+    paths = {name: FOLDER / f"{name}.csv" for name in FILES}
+    return {name: pd.read_csv(path) for name, path in paths.items() if path.exists()}
+
+
+def make_table(header: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
+    """Make a Markdown table; numbers get three digits, missing ones none."""
+    header = list(header)
+    lines = [header, ["---"] * len(header), *([_cell(value) for value in row] for row in rows)]
+    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+
+
+def _cell(value: object) -> str:
+    if not isinstance(value, float):
+        return str(value)
+    if pd.isna(value):
+        return ""
+    return f"{value:.0f}" if value >= 100 else f"{value:#.3g}"
+
+
+def make_attention_tables(results: pd.DataFrame) -> str:
+    """Make the tables of time and of memory, without and with a mask."""
+    text = ""
+    for causal, title in ((False, "Without a mask"), (True, "Causal")):
+        table = results[results["causal"] == causal]
+        time = table.pivot_table(
+            index="length", columns="method", values="milliseconds", dropna=False
+        )
+        memory = table.pivot_table(index="length", columns="method", values="memory", dropna=False)
+        names = [DEFAULT, OTHER, "full", "textbook"]
+        header = ["L", *(f"{name}, ms" for name in names[:2]), "full / ours", "textbook / ours"]
+        header += [f"memory: {name}" for name in names]
+        rows = [
+            [
+                length,
+                *times[names[:2]],
+                times["full"] / times[DEFAULT],
+                times["textbook"] / times[DEFAULT],
+                *memory.loc[length, names],
+            ]
+            for length, times in time.iterrows()
+        ]
+        text += f"{title}:\n\n{make_table(header, rows)}\n"
+    return text
+
+
+def make_step_table(results: pd.DataFrame) -> str:
+    """Make the table of training steps at the paper's size."""
+    table = _pivot(results, "paper", "method")
+    rows = (
+        [
+            name,
+            row["ours"],
+            row["ours, full attention"] / row["ours"],
+            row["textbook"] / row["ours"],
+        ]
+        for name, row in table.iterrows()
+    )
+    header = ["input/start/output", "ours, ms", "ours with full attention / ours"]
+    return make_table([*header, "textbook / ours"], rows)
+
+
+def make_growth_table(results: pd.DataFrame) -> str:
+    """Make the table of growth."""
+    table = _pivot(results, "growth", "quantity").sort_index(key=lambda index: index.astype(int))
+    columns = ["microseconds a token", "kilobytes a token"]
+    return make_table(["L", *columns], ([name, *row[columns]] for name, row in table.iterrows()))
+
+
+def make_darts_table(results: pd.DataFrame) -> str:
+    """Make the table of what Darts adds."""
+    table = _pivot(results, "darts", "method", index=["quantity"])
+    columns = ["bare network", "through Darts"]
+    rows = (
+        [name, *row[columns], row[columns[1]] / row[columns[0]]] for name, row in table.iterrows()
+    )
+    return make_table(["", *columns, "Darts / bare"], rows)
+
+
+def make_peer_table(results: pd.DataFrame) -> str:
+    """Make the table of the peer."""
+    table = results.pivot_table(index=["quantity", "setting"], columns="method", values="value")
+    rows = (
+        [quantity, setting, row["ours"], row["peer"], row["peer"] / row["ours"]]
+        for (quantity, setting), row in table.sort_index(level=0, sort_remaining=False).iterrows()
+    )
+    return make_table(["", "input/output", "ours", "peer", "peer / ours"], rows)
+
+
+def _pivot(
+    results: pd.DataFrame, part: str, columns: str, index: Iterable[str] = ("setting",)
+) -> pd.DataFrame:
+    rows = results[results["part"] == part]
+    table = rows.pivot_table(index=list(index), columns=columns, values="value", sort=False)
+    return table.astype(float)
+
+
+def make_section(
+    text: str, results: pd.DataFrame | None, make: Callable[[pd.DataFrame], str]
+) -> str:
+    """Make a section: ``text``, then a table for each device and number of threads."""
+    section = text + "\n"
+    devices = () if results is None else tuple(results["device"].unique())
+    if results is not None:
+        groups = results.groupby(["machine", "device", "threads"], sort=False)
+        for (machine, device, threads), rows in groups:
+            count = f", {threads} thread{'s' if threads > 1 else ''}" if device == "cpu" else ""
+            section += f"**{machine}{count}**\n\n{make(rows).rstrip()}\n\n"
+    missing = [name for device, name in (("cpu", "CPU"), ("cuda", "GPU")) if device not in devices]
+    return section + "".join(f"{name}: not measured.\n\n" for name in missing)
+
+
+def make_page(results: dict[str, pd.DataFrame]) -> str:
+    """Make the page from the results by the name of their file."""
+    sections = (
+        (ATTENTION, "attention_speed", make_attention_tables),
+        (STEP, "training_step", make_step_table),
+        (GROWTH, "training_step", make_growth_table),
+        (DARTS, "training_step", make_darts_table),
+        (PEER, "peer_speed", make_peer_table),
+    )
+    parts = [make_section(text, results.get(name), make) for text, name, make in sections]
+    return "\n".join([INTRODUCTION, *parts]).rstrip() + "\n"
+
+
+def draw(results: pd.DataFrame, column: str, label: str, path: Path) -> None:
+    """Draw a column against the length, on logarithmic axes."""
+    first = results[results["threads"] == results["threads"].iloc[0]]
+    figure, panels = plt.subplots(1, 2, figsize=(9, 4), sharey=True, layout="constrained")
+    for panel, causal in zip(panels, (False, True), strict=True):
+        shown = first[(first["causal"] == causal) & first[column].notna()]
+        for method, (colour, line, name) in STYLES.items():
+            rows = shown[shown["method"] == method]
+            panel.loglog(rows["length"], rows[column], line, color=colour, marker="o", label=name)
+        panel.set_title("causal" if causal else "without a mask")
+        panel.set_xlabel("queries = keys")
+        lengths = sorted(shown["length"].unique())
+        panel.set_xticks(lengths, labels=lengths)
+        panel.minorticks_off()
+        panel.grid(alpha=0.3)
+    panels[0].set_ylabel(label)
+    panels[0].legend(fontsize="small")
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+
+
+def main() -> None:
+    """Write page and figures."""
+    results = read_results()
+    PAGE.write_text(make_page(results), encoding="utf-8")
+    if "attention_speed" in results:
+        attention = results["attention_speed"]
+        attention = attention[attention["device"] == attention["device"].iloc[0]]
+        draw(attention, "milliseconds", "milliseconds", FIGURES / "attention_time.png")
+        label = "peak memory / (q, k and v)"
+        draw(attention, "memory", label, FIGURES / "attention_memory.png")
+
+
+if __name__ == "__main__":
+    main()
