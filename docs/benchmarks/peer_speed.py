@@ -1,8 +1,8 @@
 """Ours against the Informer of NeuralForecast, both through Darts: writes peer_speed.csv.
 
 The peer is no dependency of ours; give it an environment of its own. From the repository's root:
-``python -m venv peer && peer/bin/pip install -e . darts neuralforecast``, then
-``peer/bin/python docs/benchmarks/peer_speed.py --threads 1``; a few minutes.
+``python -m venv peer``, ``peer/bin/pip install -c constraints.txt -e ".[darts]" neuralforecast``,
+then ``peer/bin/python docs/benchmarks/peer_speed.py --threads 1``; a few minutes.
 """
 
 from __future__ import annotations
