@@ -55,7 +55,7 @@ ROOMS = {
     MODEL_HOLDER: Room(top=("numpy", "torch", "pytorch_lightning", "darts", DARTS)),
     SKTIME_DATA: Room(top=("numpy", "pandas", SKTIME_INDEX, CALENDAR)),
     SKTIME_INDEX: Room(top=("pandas",)),
-    SKTIME_PARAMETERS: Room(top=(NETWORK,)),
+    SKTIME_PARAMETERS: Room(top=("numpy", NETWORK)),
 }
 
 
