@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import Any, TypeVar
 
 import torch
@@ -24,10 +23,10 @@ from darts.utils.likelihood_models.torch import (
 from darts.utils.torch import MonteCarloDropout
 
 from informer_forecaster._network import Informer, InformerConfig
+from informer_forecaster._network.config import ARCHITECTURE, DATA_FIELDS, LENGTHS
 from informer_forecaster._network.dropout import drop
 
-LENGTHS = {"input_chunk_length", "output_chunk_length"}
-NETWORK_FIELDS = {field.name for field in fields(InformerConfig)} - LENGTHS
+NETWORK_FIELDS = ARCHITECTURE | DATA_FIELDS
 LOCATION_SCALE = (GaussianLikelihood, LaplaceLikelihood, CauchyLikelihood, GumbelLikelihood)
 
 Batch = TypeVar("Batch", TorchTrainingBatch, TorchInferenceBatch)

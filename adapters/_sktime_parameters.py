@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import fields
 from numbers import Real
 from typing import Any
 
 import numpy as np
 
 from informer_forecaster._network import InformerConfig
-from informer_forecaster._network.config import check_choice, check_integer
+from informer_forecaster._network.config import ARCHITECTURE, check_choice, check_integer
 
 SCALERS: tuple[Any, ...] = ("standard", None)
 AFTER_PRETRAIN = ("zero-shot", "finetune")
-_ARCHITECTURE = {field.name for field in fields(InformerConfig)}
 
 
 def architecture(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Pick the parameters of the network, without its lengths."""
-    lengths = ("input_chunk_length", "output_chunk_length")
-    return {k: v for k, v in parameters.items() if k in _ARCHITECTURE and k not in lengths}
+    return {k: v for k, v in parameters.items() if k in ARCHITECTURE}
 
 
 def plain_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,9 +17,9 @@ from darts.utils.data.torch_datasets.utils import TorchTrainingSample
 from darts.utils.serialization import add_safe_globals, safe_globals
 
 from informer_forecaster._network import InformerConfig
-from informer_forecaster._network.config import check_integer
+from informer_forecaster._network.config import ARCHITECTURE, LENGTHS, check_integer
 
-from ._darts_module import LENGTHS, NETWORK_FIELDS, _InformerModule, moves_with_the_series
+from ._darts_module import _InformerModule, moves_with_the_series
 from ._validation import (
     as_list,
     check_arguments,
@@ -29,15 +29,6 @@ from ._validation import (
     check_type,
 )
 from .time_features import FloatArray, TimeFeatures, informative_features
-
-# What the data decide is no argument of the model.
-_ARCHITECTURE = NETWORK_FIELDS - {
-    "num_targets",
-    "num_past_covariates",
-    "num_future_covariates",
-    "num_static_covariates",
-    "num_parameters",
-}
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -213,14 +204,14 @@ class InformerModel(MixedCovariatesTorchModel):
         # `self.model_params` would hold a subclass's arguments; these are the ones received here.
         arguments = {k: v for k, v in locals().items() if k not in ("self", "kwargs", "__class__")}
         arguments.update(kwargs)
-        architecture = {k: v for k, v in arguments.items() if k in _ARCHITECTURE}
+        architecture = {k: v for k, v in arguments.items() if k in ARCHITECTURE}
         config = InformerConfig(
             input_chunk_length, output_chunk_length, num_targets=1, **architecture
         )
         check_arguments(arguments)
         # The checked values are Python's own numbers, as a checkpoint needs them.
         arguments.update({name: getattr(config, name) for name in LENGTHS})
-        self._architecture = {name: getattr(config, name) for name in _ARCHITECTURE}
+        self._architecture = {name: getattr(config, name) for name in ARCHITECTURE}
         super().__init__(**self._extract_torch_model_params(**arguments))
         if use_reversible_instance_norm is None:
             use_reversible_instance_norm = moves_with_the_series(arguments.get("likelihood"))
@@ -261,7 +252,7 @@ class InformerModel(MixedCovariatesTorchModel):
             output_chunk_length=output_chunk_length,
             num_targets=1,
         )
-        architecture = {name: getattr(config, name) for name in _ARCHITECTURE}
+        architecture = {name: getattr(config, name) for name in ARCHITECTURE}
         training = {
             "use_reversible_instance_norm": False,
             "optimizer_kwargs": {"lr": 1e-4},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from numbers import Integral, Real
 from typing import Any, Literal
 
@@ -209,6 +209,17 @@ class InformerConfig:
         """Tokens that hold ``steps`` steps."""
         return -(-steps // self.patch_length)
 
+
+LENGTHS = {"input_chunk_length", "output_chunk_length"}
+# What the data decide, not the user.
+DATA_FIELDS = {
+    "num_targets",
+    "num_past_covariates",
+    "num_future_covariates",
+    "num_static_covariates",
+    "num_parameters",
+}
+ARCHITECTURE = {field.name for field in fields(InformerConfig)} - LENGTHS - DATA_FIELDS
 
 _COUNTS_FROM_ONE = (
     "input_chunk_length",
