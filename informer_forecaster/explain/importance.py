@@ -124,6 +124,7 @@ class Tracer:
             make_map(*recorded, times, channels, all_rows=all_rows) for recorded in self._recorded
         ]
 
+    @torch.enable_grad()
     def attribute(
         self, baseline: Inputs, horizons: list[int], outputs: list[int], num_points: int
     ) -> Attribution:
