@@ -462,6 +462,12 @@ def _time_features_in(encoders: dict[str, Any] | None) -> TimeFeatures | None:
     return next((encoder for encoder in future if isinstance(encoder, TimeFeatures)), None)
 
 
+def calendar_names(model: InformerModel) -> tuple[str, ...]:
+    """Names of the calendar features of a fitted model: its last future covariates."""
+    features = _time_features_in(model.add_encoders)
+    return () if features is None else features.names
+
+
 _SAFE_GLOBALS = [InformerModel, _InformerModule, TimeFeatures]
 # Ensembles and conformal models load their parts by Darts' own loaders, outside of ours.
 add_safe_globals(_SAFE_GLOBALS)

@@ -22,6 +22,17 @@ MODEL_HOLDER = f"{ADAPTERS}._model_holder"
 SKTIME_DATA = f"{ADAPTERS}._sktime_data"
 SKTIME_INDEX = f"{ADAPTERS}._sktime_index"
 SKTIME_PARAMETERS = f"{ADAPTERS}._sktime_parameters"
+EXPLAIN = "informer_forecaster.explain"
+ATTENTION_MAP = f"{EXPLAIN}.attention_map"
+TOKENS = f"{EXPLAIN}.tokens"
+CHECKS = f"{EXPLAIN}.checks"
+PLOTS = f"{EXPLAIN}.plots"
+EXPLANATION = f"{EXPLAIN}.explanation"
+IMPORTANCE = f"{EXPLAIN}.importance"
+WINDOWS = f"{EXPLAIN}.windows"
+RESULT = f"{EXPLAIN}.result"
+EXPLAINER = f"{EXPLAIN}.explainer"
+ATTENTION = f"{EXPLAIN}.attention"
 
 
 class Room(NamedTuple):
@@ -56,6 +67,24 @@ ROOMS = {
     SKTIME_DATA: Room(top=("numpy", "pandas", SKTIME_INDEX, CALENDAR)),
     SKTIME_INDEX: Room(top=("pandas",)),
     SKTIME_PARAMETERS: Room(top=("numpy", NETWORK)),
+    EXPLAIN: Room(top=(ATTENTION_MAP, EXPLAINER, EXPLANATION, RESULT)),
+    TOKENS: Room(top=("numpy", "pandas")),
+    ATTENTION_MAP: Room(top=("numpy", "pandas")),
+    ATTENTION: Room(top=("pandas", "torch", NETWORK, ATTENTION_MAP, TOKENS)),
+    IMPORTANCE: Room(
+        top=("numpy", "pandas", "torch", "darts", NETWORK, ATTENTION, ATTENTION_MAP),
+    ),
+    WINDOWS: Room(top=("numpy", "torch", "darts", DARTS, IMPORTANCE)),
+    CHECKS: Room(top=(NETWORK, VALIDATION)),
+    PLOTS: Room(top=("numpy", "pandas", "matplotlib", ATTENTION_MAP)),
+    EXPLANATION: Room(top=("numpy", "pandas", "matplotlib", ATTENTION_MAP, PLOTS)),
+    RESULT: Room(top=("darts", EXPLANATION)),
+    EXPLAINER: Room(
+        top=(
+            *("pandas", "darts", NETWORK, DARTS, VALIDATION),
+            *(CHECKS, EXPLANATION, IMPORTANCE, RESULT, WINDOWS),
+        )
+    ),
 }
 
 
