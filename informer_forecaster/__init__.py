@@ -37,7 +37,9 @@ _LAZY: Final = {
     "InformerForecaster": ("informer_forecaster.adapters.sktime", "sktime"),
 }
 # What the extras install and the adapters import. A missing module of any other name is a fault.
-_FRAMEWORKS: Final = frozenset({"darts", "pandas", "pytorch_lightning", "skbase", "sktime"})
+_FRAMEWORKS: Final = frozenset(
+    {"darts", "pandas", "pytorch_lightning", "safetensors", "skbase", "sktime"}
+)
 
 if not TYPE_CHECKING:  # type checkers take every name for defined where a module has __getattr__
 
