@@ -15,6 +15,10 @@ ADAPTERS = "informer_forecaster.adapters"
 CALENDAR = f"{ADAPTERS}.time_features"
 VALIDATION = f"{ADAPTERS}._validation"
 DARTS = f"{ADAPTERS}.darts"
+PRETRAINED = f"{ADAPTERS}._pretrained"
+PRETRAINED_FILES = f"{ADAPTERS}._pretrained_files"
+PLAIN_SERIES = f"{ADAPTERS}._plain_series"
+PLAIN_VALUES = f"{ADAPTERS}._plain_values"
 DARTS_MODULE = f"{ADAPTERS}._darts_module"
 SKTIME = f"{ADAPTERS}.sktime"
 GLOBAL_MODEL = f"{ADAPTERS}._global_model"
@@ -54,7 +58,13 @@ ROOMS = {
     CALENDAR: Room(top=("numpy", "pandas")),
     VALIDATION: Room(top=("numpy", "pandas", "darts", NETWORK)),
     DARTS_MODULE: Room(top=("torch", "darts", NETWORK)),
-    DARTS: Room(top=("torch", "darts", NETWORK, CALENDAR, VALIDATION, DARTS_MODULE)),
+    DARTS: Room(top=("torch", "darts", NETWORK, CALENDAR, VALIDATION, DARTS_MODULE, PRETRAINED)),
+    PRETRAINED: Room(
+        top=("numpy", "pandas", "torch", "darts", PLAIN_SERIES, PLAIN_VALUES, PRETRAINED_FILES)
+    ),
+    PRETRAINED_FILES: Room(top=("torch", "safetensors")),
+    PLAIN_SERIES: Room(top=("numpy", "pandas", "torch", "darts", PLAIN_VALUES)),
+    PLAIN_VALUES: Room(top=("numpy", "sklearn", "torch", "darts", CALENDAR)),
     SKTIME: Room(
         top=(
             *("numpy", "pandas", "sktime", NETWORK),
