@@ -16,6 +16,8 @@ CALENDAR = f"{ADAPTERS}.time_features"
 VALIDATION = f"{ADAPTERS}._validation"
 DARTS = f"{ADAPTERS}.darts"
 DARTS_MODULE = f"{ADAPTERS}._darts_module"
+DARTS_FILES = f"{ADAPTERS}._darts_files"
+SEALED_FILES = f"{ADAPTERS}._sealed_files"
 SKTIME = f"{ADAPTERS}.sktime"
 GLOBAL_MODEL = f"{ADAPTERS}._global_model"
 MODEL_HOLDER = f"{ADAPTERS}._model_holder"
@@ -43,7 +45,9 @@ ROOMS = {
     CALENDAR: Room(top=("numpy", "pandas")),
     VALIDATION: Room(top=("numpy", "pandas", "darts", NETWORK)),
     DARTS_MODULE: Room(top=("torch", "darts", NETWORK)),
-    DARTS: Room(top=("torch", "darts", NETWORK, CALENDAR, VALIDATION, DARTS_MODULE)),
+    SEALED_FILES: Room(),
+    DARTS_FILES: Room(top=("pytorch_lightning", "darts", CALENDAR, DARTS_MODULE, SEALED_FILES)),
+    DARTS: Room(top=("torch", "darts", NETWORK, CALENDAR, VALIDATION, DARTS_MODULE, DARTS_FILES)),
     SKTIME: Room(
         top=(
             *("numpy", "pandas", "sktime", NETWORK),
