@@ -22,6 +22,7 @@ SKTIME = f"{ADAPTERS}.sktime"
 GLOBAL_MODEL = f"{ADAPTERS}._global_model"
 MODEL_HOLDER = f"{ADAPTERS}._model_holder"
 SKTIME_DATA = f"{ADAPTERS}._sktime_data"
+SKTIME_FILES = f"{ADAPTERS}._sktime_files"
 SKTIME_INDEX = f"{ADAPTERS}._sktime_index"
 SKTIME_PARAMETERS = f"{ADAPTERS}._sktime_parameters"
 
@@ -51,13 +52,14 @@ ROOMS = {
     SKTIME: Room(
         top=(
             *("numpy", "pandas", "sktime", NETWORK),
-            *(GLOBAL_MODEL, SKTIME_DATA, SKTIME_INDEX, SKTIME_PARAMETERS),
+            *(GLOBAL_MODEL, SKTIME_DATA, SKTIME_FILES, SKTIME_INDEX, SKTIME_PARAMETERS),
         ),
         later=("torch", "pytorch_lightning", "darts"),
     ),
     GLOBAL_MODEL: Room(top=("numpy", SKTIME_DATA), later=(MODEL_HOLDER,)),
     MODEL_HOLDER: Room(top=("numpy", "torch", "pytorch_lightning", "darts", DARTS)),
     SKTIME_DATA: Room(top=("numpy", "pandas", SKTIME_INDEX, CALENDAR)),
+    SKTIME_FILES: Room(top=(SEALED_FILES,), later=("torch", "darts")),
     SKTIME_INDEX: Room(top=("pandas",)),
     SKTIME_PARAMETERS: Room(top=("numpy", NETWORK)),
 }

@@ -6,14 +6,19 @@ import hashlib
 import os
 import pickle
 import shutil
+import zipfile
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from darts.models import NLinearModel
+from darts.utils.serialization import safe_globals
+from pytorch_lightning.callbacks import Callback
+from sktime.base import load
 
-from informer_forecaster import InformerModel
+from informer_forecaster import InformerForecaster, InformerModel
 from informer_forecaster.adapters import _sealed_files as sealed_files
 
 PLACE = {"model_name": "kept", "work_dir": "."}
@@ -26,6 +31,7 @@ OPENERS = {
     "kept/checkpoints/last-epoch=0.ckpt": lambda: InformerModel.load_from_checkpoint(
         **PLACE, best=False
     ),
+    "forecaster.zip": lambda: InformerForecaster.load_from_path("forecaster.zip"),
 }
 
 
@@ -38,7 +44,19 @@ def written(tiny_model, waves, tmp_path_factory):
         tiny_model().fit(waves()).save("model.pt")
         tiny_model(random_state=1).fit(waves()).save("other.pt")
         tiny_model(save_checkpoints=True, **PLACE).fit(waves())
+        make_forecaster().fit(table(), fh=[1, 2]).save("forecaster")
     return folder
+
+
+def make_forecaster(**arguments):
+    """Make the smallest of the forecasters that sktime's checks use."""
+    return InformerForecaster(**{**InformerForecaster.get_test_params()[0], **arguments})
+
+
+def table(index=None):
+    """Make a series of 24 steps."""
+    values = np.sin(np.arange(24.0))
+    return pd.Series(values, pd.RangeIndex(24) if index is None else index)
 
 
 @pytest.fixture
@@ -152,6 +170,12 @@ def write_archive(path):
 def write_sealed_archive(path):
     """Write what somebody could who knows the format of the seal."""
     partner = sealed_files.read_seal("model.pt.ckpt").digest
+    if path.endswith("zip"):
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("_metadata", pickle.dumps(InformerForecaster))
+            archive.writestr("_obj", pickle.dumps(Intruder()))
+        sealed_files.seal(path, "forecaster")
+        return
     write_archive(path)
     kind = "weights" if path.endswith("ckpt") else "model"
     sealed_files.seal(path, kind, partner=partner if kind == "model" else None)
@@ -191,3 +215,78 @@ def test_a_loaded_model_is_saved_with_its_weights(waves):
 def test_a_model_without_weights_does_not_take_those_of_its_predecessor():
     InformerModel(8, 4).save("model.pt")
     assert InformerModel.load("model.pt").model is None
+
+
+@pytest.mark.usefixtures("files")
+def test_sktime_refuses_a_damaged_archive():
+    """Its own function reads the archive first, so the error may be that of Python's reader."""
+    whole = Path("forecaster.zip").read_bytes()
+    for seed in range(12):
+        Path("forecaster.zip").write_bytes(damage(whole, seed))
+        with pytest.raises(Exception):  # noqa: B017, PT011 - zip files break in many ways
+            load("forecaster")
+
+
+ZONED = pd.date_range("2024-01-01", periods=24, freq="h", tz="Europe/Berlin")
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        ZONED,
+        ZONED.tz_convert("UTC"),
+        pd.date_range("2024-01-01 00:00+02:00", periods=24, freq="h"),
+        pd.period_range("2024-01", periods=24, freq="M"),
+    ],
+    ids=["zone", "UTC", "offset", "period"],
+)
+@pytest.mark.parametrize("serialization_format", ["pickle", "cloudpickle"])
+def test_an_archive_opens_whatever_its_time_axis_is(tmp_path, index, serialization_format):
+    """Each kind of axis brings classes of its own, which must be among the safe ones."""
+    forecaster = make_forecaster(quantiles=(0.2, 0.8)).fit(table(index), fh=[1, 2])
+    forecaster.save(str(tmp_path / "model"), serialization_format)
+    pd.testing.assert_series_equal(load(tmp_path / "model.zip").predict(), forecaster.predict())
+    assert [file.name for file in tmp_path.iterdir()] == ["model.zip"]
+
+
+class Stranger(Callback):
+    """A class of the user's own."""
+
+
+@pytest.mark.usefixtures("files")
+def test_a_class_of_the_user_is_loaded_if_it_is_trusted():
+    trainer = {"accelerator": "cpu", "callbacks": [Stranger()]}
+    make_forecaster(pl_trainer_kwargs=trainer).fit(table(), fh=[1]).save("strange")
+    with pytest.raises(ValueError, match=r"must hold only .*Stranger"):
+        load("strange")
+    with safe_globals([Stranger]):
+        assert len(load("strange").predict()) == 1
+    assert len(InformerForecaster.load_from_path("strange.zip", trusted=True).predict()) == 1
+
+
+@pytest.mark.usefixtures("files")
+def test_a_pickle_cannot_borrow_what_an_allowed_class_can_reach():
+    """`getattr` is stood in for, and dotted names are compared whole."""
+    module = "informer_forecaster.adapters.darts"
+    calls = {
+        "attributes": b"cbuiltins\ngetattr\n(cbuiltins\nset\nVpop\ntR.",
+        f"{module}.wraps": f"c{module}\nwraps\n.".encode(),
+    }
+    for name, content in calls.items():
+        with zipfile.ZipFile("forecaster.zip", "w") as archive:
+            archive.writestr("_obj", content)
+        sealed_files.seal("forecaster.zip", "forecaster")
+        with pytest.raises(ValueError, match=name):
+            OPENERS["forecaster.zip"]()
+
+
+def test_a_save_that_fails_leaves_the_archive_before_it(tmp_path, monkeypatch):
+    forecaster = make_forecaster().fit(table(), fh=[1, 2])
+    forecaster.save(tmp_path / "model")
+    before = (tmp_path / "model.zip").read_bytes()
+    for module, name in ((pickle, "dump"), (shutil, "make_archive"), (os, "fsync")):
+        with monkeypatch.context() as patch:
+            patch.setattr(module, name, lambda *_, **__: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                forecaster.save(tmp_path / "model")
+        assert (tmp_path / "model.zip").read_bytes() == before
