@@ -5,6 +5,7 @@
 :class:`InformerForecaster`   the sktime estimator (``pip install "informer-forecaster[sktime]"``)
 :class:`Informer`             the network, a ``torch.nn.Module``
 :class:`InformerConfig`       the sizes and architecture of a network
+:func:`register_attention`    lets ``attention=`` name a self-attention of your own
 ============================  =====================================================================
 
 The first two are imported at first use, so that this package needs neither framework.
@@ -17,13 +18,20 @@ from importlib import metadata
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
-from informer_forecaster._network import Informer, InformerConfig
+from informer_forecaster._network import Informer, InformerConfig, register_attention
 
 if TYPE_CHECKING:
     from informer_forecaster.adapters.darts import InformerModel
     from informer_forecaster.adapters.sktime import InformerForecaster
 
-__all__ = ["Informer", "InformerConfig", "InformerForecaster", "InformerModel", "__version__"]
+__all__ = [
+    "Informer",
+    "InformerConfig",
+    "InformerForecaster",
+    "InformerModel",
+    "__version__",
+    "register_attention",
+]
 
 try:
     __version__ = metadata.version("informer-forecaster")

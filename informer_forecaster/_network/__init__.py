@@ -25,5 +25,6 @@ Dimensions, one letter each in every shape of this package:
 
 from .config import InformerConfig
 from .informer import Informer
+from .registry import register_attention
 
-__all__ = ["Informer", "InformerConfig"]
+__all__ = ["Informer", "InformerConfig", "register_attention"]
