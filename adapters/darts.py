@@ -59,7 +59,7 @@ class InformerModel(SealedFilesModel):
         dim_feedforward: int = InformerConfig.dim_feedforward,
         dropout: float = InformerConfig.dropout,
         activation: Literal["gelu", "relu"] = InformerConfig.activation,
-        attention: Literal["prob", "full"] = InformerConfig.attention,
+        attention: str = InformerConfig.attention,
         sampling_factor: int = InformerConfig.sampling_factor,
         sparsity: Literal["sampled", "moment"] = InformerConfig.sparsity,
         distil: bool = InformerConfig.distil,
@@ -113,7 +113,8 @@ class InformerModel(SealedFilesModel):
         activation
             Activation of the feed-forward network, ``"gelu"`` or ``"relu"``. Default: ``"gelu"``.
         attention
-            Self-attention, ``"prob"`` (ProbSparse) or ``"full"``. Default: ``"prob"``.
+            Self-attention, ``"prob"`` (ProbSparse), ``"full"``, or a name given to
+            :func:`~informer_forecaster.register_attention`. Default: ``"prob"``.
         sampling_factor
             How many queries ProbSparse attention keeps: ``sampling_factor * ceil(ln L)``. Larger is
             closer to full attention and slower. Default: ``5``.

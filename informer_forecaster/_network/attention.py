@@ -132,7 +132,7 @@ class MultiHeadAttention(nn.Module):
 
     Parameters
     ----------
-    attention : FullAttention
+    attention : torch.nn.Module
         The attention that runs on the heads.
     d_model : int
         Width of the tokens, ``M``.
@@ -140,7 +140,7 @@ class MultiHeadAttention(nn.Module):
         Number of heads.
     """
 
-    def __init__(self, attention: FullAttention, d_model: int, nhead: int) -> None:
+    def __init__(self, attention: nn.Module, d_model: int, nhead: int) -> None:
         super().__init__()
         self.attention = attention
         self.nhead = nhead
