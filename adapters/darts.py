@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, Literal, Self, TypeVar
@@ -20,6 +21,7 @@ from informer_forecaster._network import InformerConfig
 from informer_forecaster._network.config import ARCHITECTURE, LENGTHS, check_integer
 
 from ._darts_module import _InformerModule, moves_with_the_series
+from ._pretrained import load_model, save_model
 from ._validation import (
     as_list,
     check_arguments,
@@ -455,11 +457,82 @@ class InformerModel(MixedCovariatesTorchModel):
         with safe_globals(_SAFE_GLOBALS):
             super().load_weights_from_checkpoint(*args, **kwargs)
 
+    # Exchange: files that hold data only, and are read without unpickling
+
+    def save_pretrained(self, directory: str | os.PathLike[str], *, clean: bool = False) -> None:
+        """Write the fitted model as data: JSON and safetensors, nothing pickled.
+
+        Configuration, weights, and what encoders and their scaler have learnt go to the files; the
+        trainer's arguments and the state of the optimizer do not. An older model in `directory` is
+        replaced once all of the new one is on the disk.
+
+        Parameters
+        ----------
+        directory : str or os.PathLike
+            A new or empty directory, or that of another pretrained model.
+        clean : bool
+            Whether to leave out the series of the training, as in Darts' `save`: forecasts of the
+            loaded model then need a `series`.
+
+        Raises
+        ------
+        ValueError
+            If the model is not fitted, an argument of it is no data (a function among the encoders,
+            a likelihood of one's own), or `directory` holds other files.
+
+        Examples
+        --------
+        >>> from tempfile import TemporaryDirectory
+        >>> from darts.utils.timeseries_generation import sine_timeseries
+        >>> from informer_forecaster import InformerModel
+        >>> quiet = {"enable_progress_bar": False, "enable_model_summary": False, "logger": False}
+        >>> model = InformerModel(24, 12, d_model=8, n_epochs=1, pl_trainer_kwargs=quiet)
+        >>> model = model.fit(sine_timeseries(length=60, freq="h"))
+        >>> with TemporaryDirectory() as directory:
+        ...     model.save_pretrained(directory)
+        ...     loaded = InformerModel.from_pretrained(directory, pl_trainer_kwargs=quiet)
+        >>> loaded.predict(12) == model.predict(12)
+        True
+        """
+        save_model(self, directory, clean)
+
+    @classmethod
+    def from_pretrained(cls, directory: str | os.PathLike[str], **kwargs: Any) -> Self:
+        """Make the model that :meth:`save_pretrained` wrote, without unpickling anything.
+
+        Parameters
+        ----------
+        directory : str or os.PathLike
+            Where the files are.
+        **kwargs
+            Arguments of the constructor that the weights do not depend on: how it runs
+            (`pl_trainer_kwargs`, `work_dir`, ...) and how it is trained further (`n_epochs`,
+            `optimizer_kwargs`, `loss_fn`, ...).
+
+        Raises
+        ------
+        ValueError
+            If a file is missing, damaged or of an unknown version, the weights do not fit the
+            configuration, or an argument belongs to the trained model.
+
+        Examples
+        --------
+        See :meth:`save_pretrained`.
+        """
+        model: Self = load_model(cls, directory, kwargs)
+        return model
+
 
 def _time_features_in(encoders: dict[str, Any] | None) -> TimeFeatures | None:
     """The calendar features among a model's encoders."""
     future = (encoders or {}).get("custom", {}).get("future", [])
     return next((encoder for encoder in future if isinstance(encoder, TimeFeatures)), None)
+
+
+def calendar_names(model: InformerModel) -> tuple[str, ...]:
+    """Names of the calendar features of a fitted model: its last future covariates."""
+    features = _time_features_in(model.add_encoders)
+    return () if features is None else features.names
 
 
 _SAFE_GLOBALS = [InformerModel, _InformerModule, TimeFeatures]
