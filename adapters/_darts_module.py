@@ -6,19 +6,11 @@ from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
-from darts.models.forecasting.pl_forecasting_module import PLForecastingModule
 from darts.utils.data.torch_datasets.utils import (
     PLModuleInput,
     PLModuleOutput,
     TorchInferenceBatch,
     TorchTrainingBatch,
-)
-from darts.utils.likelihood_models.torch import (
-    CauchyLikelihood,
-    GaussianLikelihood,
-    GumbelLikelihood,
-    LaplaceLikelihood,
-    QuantileRegression,
 )
 from darts.utils.torch import MonteCarloDropout
 
@@ -26,15 +18,11 @@ from informer_forecaster._network import Informer, InformerConfig
 from informer_forecaster._network.config import ARCHITECTURE, DATA_FIELDS, LENGTHS
 from informer_forecaster._network.dropout import drop
 
+from ._darts_training import TrainingRecipe
+from ._linear_start import LOCATION_SCALE, fit_linear_map, moves_with_the_series
+
 NETWORK_FIELDS = ARCHITECTURE | DATA_FIELDS
-LOCATION_SCALE = (GaussianLikelihood, LaplaceLikelihood, CauchyLikelihood, GumbelLikelihood)
-
 Batch = TypeVar("Batch", TorchTrainingBatch, TorchInferenceBatch)
-
-
-def moves_with_the_series(likelihood: object) -> bool:
-    """Whether level and scale of the series can be put back into the parameters."""
-    return likelihood is None or isinstance(likelihood, (QuantileRegression, *LOCATION_SCALE))
 
 
 class _Dropout(MonteCarloDropout):
@@ -45,7 +33,7 @@ class _Dropout(MonteCarloDropout):
         return drop(input, self.p) if self.mc_dropout_enabled else input
 
 
-class _InformerModule(PLForecastingModule):
+class _InformerModule(TrainingRecipe):
     """The Informer in Darts' Lightning module.
 
     Parameters
@@ -53,7 +41,7 @@ class _InformerModule(PLForecastingModule):
     compile_network : bool
         Whether ``torch.compile`` runs the network.
     **kwargs
-        Fields of :class:`InformerConfig` and parameters of ``PLForecastingModule``; all are
+        Fields of :class:`InformerConfig` and parameters of ``TrainingRecipe``; all are
         primitive, as they become hyper-parameters of the checkpoint.
     """
 
@@ -61,6 +49,10 @@ class _InformerModule(PLForecastingModule):
         super().__init__(**{k: v for k, v in kwargs.items() if k not in NETWORK_FIELDS})
         config = {k: v for k, v in kwargs.items() if k in NETWORK_FIELDS | LENGTHS}
         self.network = Informer(InformerConfig(**config), dropout=_Dropout)
+        skip = self.network.lookback_skip
+        if skip is not None and moves_with_the_series(self.likelihood):
+            # Least squares sets it. Trained along, it follows the noise of the gradient.
+            skip.requires_grad_(False)
         self._generators: tuple[torch.Tensor, list[torch.Tensor]] | None = None
         if compile_network:
             # In place, so that the names of the parameters stay.
@@ -92,7 +84,7 @@ class _InformerModule(PLForecastingModule):
         """Undo the instance norm in the parameters ``(B, H, C, P)`` of the likelihood."""
         if self.rin is None:
             return forecast
-        if not isinstance(self.likelihood, LOCATION_SCALE):
+        if not isinstance(self.likelihood, tuple(LOCATION_SCALE)):
             return self.rin.inverse(forecast)
         location = self.rin.inverse(forecast[..., :1])
         # The second parameter passes through a softplus later; its deviation scales, nothing else.
@@ -138,6 +130,19 @@ class _InformerModule(PLForecastingModule):
             if len(device_states) == torch.cuda.device_count():
                 torch.cuda.set_rng_state_all([each.cpu() for each in device_states])
         self._generators = None
+
+    def on_train_start(self) -> None:
+        """Begin the first training at the best linear forecast."""
+        super().on_train_start()
+        skip = self.network.lookback_skip
+        if skip is None or not skip.is_zero or not moves_with_the_series(self.likelihood):
+            return
+        batches = (self._cast(batch) for batch in self.training_batches())
+        found = fit_linear_map(batches, self.rin, self.likelihood, self.trainer.strategy)
+        if found is not None:
+            skip.set_map(*found)
+            torch.nn.init.zeros_(self.network.projection.weight)
+            torch.nn.init.zeros_(self.network.projection.bias)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the state of the generators for the training that may follow."""

@@ -21,7 +21,9 @@ from informer_forecaster._network import InformerConfig
 from informer_forecaster._network.config import ARCHITECTURE, LENGTHS, check_integer
 
 from ._darts_files import SAFE_GLOBALS, SealedFilesModel
-from ._darts_module import _InformerModule, moves_with_the_series
+from ._darts_module import _InformerModule
+from ._darts_training import LEARNING_RATE
+from ._linear_start import moves_with_the_series
 from ._pretrained import load_model, save_model
 from ._validation import (
     as_list,
@@ -65,7 +67,7 @@ class InformerModel(SealedFilesModel):
         distil: bool = InformerConfig.distil,
         num_encoder_stacks: int = InformerConfig.num_encoder_stacks,
         start_token_length: int | None = InformerConfig.start_token_length,
-        patch_length: int = InformerConfig.patch_length,
+        patch_length: int | None = InformerConfig.patch_length,
         channel_independent: bool = InformerConfig.channel_independent,
         lookback_skip: bool = InformerConfig.lookback_skip,
         decoder_causal: bool = InformerConfig.decoder_causal,
@@ -74,6 +76,7 @@ class InformerModel(SealedFilesModel):
         compile_network: bool = False,
         use_static_covariates: bool = True,
         use_reversible_instance_norm: bool | dict[str, Any] | None = None,
+        early_stopping_patience: int | None = 3,
         **kwargs: Any,
     ) -> None:
         """An implementation of the Informer model, as presented in [1]_.
@@ -98,7 +101,7 @@ class InformerModel(SealedFilesModel):
             Number of steps to shift the start of the output chunk into the future. With a shift the
             model cannot roll out. Default: ``0``.
         d_model
-            Width of the tokens in encoder and decoder. Default: ``64``.
+            Width of the tokens in encoder and decoder. Default: ``16``.
         nhead
             Number of attention heads; must divide `d_model`. Default: ``4``.
         num_encoder_layers
@@ -106,10 +109,10 @@ class InformerModel(SealedFilesModel):
         num_decoder_layers
             Number of layers in the decoder. Default: ``1``.
         dim_feedforward
-            Width inside the position-wise feed-forward network. Default: ``256``.
+            Width inside the position-wise feed-forward network. Default: ``64``.
         dropout
             Fraction of values dropped; also active at prediction with `mc_dropout=True`.
-            Default: ``0.1``.
+            Default: ``0.3``.
         activation
             Activation of the feed-forward network, ``"gelu"`` or ``"relu"``. Default: ``"gelu"``.
         attention
@@ -130,12 +133,16 @@ class InformerModel(SealedFilesModel):
             Number of last input steps that the decoder starts from, at most `input_chunk_length`;
             ``None`` for half of the input. Default: ``None``.
         patch_length
-            Number of steps in one token; longer patches make long inputs cheap. Default: ``1``.
+            Number of steps in one token, 1 in the paper; long patches make long inputs cheap.
+            ``None`` for the longest, up to 24, that leave 16 tokens or more. Default: ``None``.
         channel_independent
-            Whether each component of the target is forecast on its own, by shared weights.
-            Default: ``False``.
+            Whether each component of the target is forecast on its own, by shared weights;
+            otherwise a token holds all components, as in the paper. Default: ``True``.
         lookback_skip
-            Whether to add a linear map from the look-back window to the output. Default: ``True``.
+            Whether to add a linear map from the look-back window to the output. With point
+            forecasts, quantiles and the likelihoods that have a location and a scale, the first
+            `fit` sets it by ridge regression on the training windows, and the network learns what
+            it leaves; with others it is trained. Default: ``True``.
         decoder_causal
             Whether the decoder's self-attention is masked, as in the paper. Default: ``True``.
         padding_mode
@@ -158,6 +165,10 @@ class InformerModel(SealedFilesModel):
             a location and a scale (Gaussian, Laplace, Cauchy, Gumbel), and off for others, whose
             parameters do not move with the level of the series. The loss is in the units of the
             series all the same: scale series whose deviation is far below 1. Default: ``None``.
+        early_stopping_patience
+            Epochs without a lower validation loss after which `fit` stops and goes back to the best
+            weights, if it is given a `val_series`; ``None`` to train all epochs and keep the last
+            weights. An ``EarlyStopping`` among your callbacks takes its place. Default: ``3``.
         **kwargs
             Optional arguments to initialize the Lightning module, the Lightning trainer, and Darts'
             :class:`TorchForecastingModel`: `loss_fn`, `likelihood`, `torch_metrics`,
@@ -165,7 +176,11 @@ class InformerModel(SealedFilesModel):
             `batch_size`, `n_epochs`, `model_name`, `work_dir`, `log_tensorboard`,
             `nr_epochs_val_period`, `force_reset`, `save_checkpoints`, `add_encoders`,
             `random_state`, `pl_trainer_kwargs`, `show_warnings`, `enable_finetuning`. They are
-            described in the documentation of Darts' `TransformerModel`.
+            described in the documentation of Darts' `TransformerModel`. Unless you choose, the
+            optimizer is Adam at a learning rate of ``2e-4``, which rises over the first 100 steps
+            and falls to zero along half a cosine over the epochs (`lr_scheduler_cls` takes its
+            place), and the norm of the gradient is clipped at 1 (``gradient_clip_val`` in
+            `pl_trainer_kwargs`; 0 for no clipping).
 
         Raises
         ------
@@ -221,9 +236,15 @@ class InformerModel(SealedFilesModel):
             use_reversible_instance_norm = moves_with_the_series(arguments.get("likelihood"))
         if use_reversible_instance_norm is True:
             # Darts' own, 1e-5, would hide the windows of a series whose deviation is below 0.01.
-            use_reversible_instance_norm = {"eps": 1e-12}
+            # Without a transform of its own: the linear map then forecasts as regression found it.
+            use_reversible_instance_norm = {"eps": 1e-12, "affine": False}
         arguments["use_reversible_instance_norm"] = use_reversible_instance_norm
+        arguments["optimizer_kwargs"] = {
+            "lr": LEARNING_RATE,
+            **(arguments.get("optimizer_kwargs") or {}),
+        }
         self.pl_module_params = self._extract_pl_module_params(**arguments)
+        self.pl_module_params["early_stopping_patience"] = early_stopping_patience
         self._compile_network = compile_network
         self._time_features = time_features
         self._user_encoders = self.add_encoders
@@ -235,8 +256,7 @@ class InformerModel(SealedFilesModel):
 
         Point tokens of width 512, channels mixed, no instance norm, so scale the series first.
         Adam at 1e-4, halved after every epoch, six epochs of batches of 32. The paper stops early
-        after three epochs without a better validation loss: add the callback, and give a
-        validation series to `fit`.
+        after three epochs without a better validation loss: give a validation series to `fit`.
 
         Parameters
         ----------
@@ -264,8 +284,11 @@ class InformerModel(SealedFilesModel):
             "lr_scheduler_kwargs": {"gamma": 0.5},
             "batch_size": 32,
             "n_epochs": 6,
+            "early_stopping_patience": 3,
         }
         arguments = {**architecture, **training, **kwargs}
+        no_clipping = {"gradient_clip_val": 0.0}
+        arguments["pl_trainer_kwargs"] = {**no_clipping, **(kwargs.get("pl_trainer_kwargs") or {})}
         return cls(input_chunk_length, output_chunk_length, **arguments)
 
     @property

@@ -203,7 +203,7 @@ class InformerForecaster(BaseForecaster):
         distil: bool = InformerConfig.distil,
         num_encoder_stacks: int = InformerConfig.num_encoder_stacks,
         start_token_length: int | None = InformerConfig.start_token_length,
-        patch_length: int = InformerConfig.patch_length,
+        patch_length: int | None = InformerConfig.patch_length,
         channel_independent: bool = InformerConfig.channel_independent,
         lookback_skip: bool = InformerConfig.lookback_skip,
         decoder_causal: bool = InformerConfig.decoder_causal,

@@ -13,6 +13,10 @@ ACTIVATIONS = ("gelu", "relu")
 SPARSITIES = ("sampled", "moment")
 PADDING_MODES = ("replicate", "circular")
 
+# Where `patch_length` is left out.
+LONGEST_PATCH = 24
+FEWEST_TOKENS = 16
+
 
 @dataclass(frozen=True)
 class InformerConfig:
@@ -63,8 +67,9 @@ class InformerConfig:
         Replica stacks of the encoder; stack ``n`` sees the last ``1 / 2**n`` of the tokens.
     start_token_length : int or None
         Steps of the input that the decoder starts from; ``None`` stands for half of the input.
-    patch_length : int
-        Steps in one token; 1 as in the paper.
+    patch_length : int or None
+        Steps in one token, 1 in the paper; ``None`` stands for the most, up to 24, that leave 16
+        tokens of the input or more.
     channel_independent : bool
         Whether each target component is forecast on its own, by shared weights.
     lookback_skip : bool
@@ -95,12 +100,12 @@ class InformerConfig:
     num_future_covariates: int = 0
     num_static_covariates: int = 0
     num_parameters: int = 1
-    d_model: int = 64
+    d_model: int = 16
     nhead: int = 4
     num_encoder_layers: int = 2
     num_decoder_layers: int = 1
-    dim_feedforward: int = 256
-    dropout: float = 0.1
+    dim_feedforward: int = 64
+    dropout: float = 0.3
     activation: Literal["gelu", "relu"] = "gelu"
     attention: str = "prob"
     sampling_factor: int = 5
@@ -108,17 +113,20 @@ class InformerConfig:
     distil: bool = True
     num_encoder_stacks: int = 1
     start_token_length: int | None = None
-    patch_length: int = 1
-    channel_independent: bool = False
+    patch_length: int | None = None
+    channel_independent: bool = True
     lookback_skip: bool = True
     decoder_causal: bool = True
     padding_mode: Literal["replicate", "circular"] = "replicate"
 
     def __post_init__(self) -> None:
-        """Resolve ``start_token_length`` and check every field."""
+        """Resolve ``start_token_length`` and ``patch_length``, and check every field."""
+        lookback = check_integer("input_chunk_length", self.input_chunk_length, 1)
         if self.start_token_length is None:
-            half = check_integer("input_chunk_length", self.input_chunk_length, 1) // 2
-            object.__setattr__(self, "start_token_length", half)
+            object.__setattr__(self, "start_token_length", lookback // 2)
+        if self.patch_length is None:
+            patch = max(1, min(LONGEST_PATCH, lookback // FEWEST_TOKENS))
+            object.__setattr__(self, "patch_length", patch)
         for names, minimum in ((_COUNTS_FROM_ONE, 1), (_COUNTS_FROM_ZERO, 0)):
             for name in names:
                 # Numpy's integers, as a grid search gives them, become Python's.
@@ -207,9 +215,15 @@ class InformerConfig:
         targets = 1 if self.channel_independent else self.num_targets
         return targets + self.num_past_covariates
 
+    @property
+    def num_patch_steps(self) -> int:
+        """The resolved ``patch_length``, in steps."""
+        assert self.patch_length is not None  # resolved in __post_init__
+        return self.patch_length
+
     def num_tokens(self, steps: int) -> int:
         """Tokens that hold ``steps`` steps."""
-        return -(-steps // self.patch_length)
+        return -(-steps // self.num_patch_steps)
 
 
 LENGTHS = {"input_chunk_length", "output_chunk_length"}

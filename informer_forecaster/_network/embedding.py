@@ -63,13 +63,15 @@ class TokenEmbedding(nn.Module):
         # NOTE[DIFF] the ends are padded with the end value. The original pads circularly, which
         # mixes the newest value into the first token; `padding_mode="circular"` does so too.
         self.value = nn.Conv1d(
-            config.num_value_channels * config.patch_length,
+            config.num_value_channels * config.num_patch_steps,
             config.d_model,
             kernel_size=3,
             padding=1,
             padding_mode=config.padding_mode,
         )
-        self.time_stamp = self._linear(config.num_future_covariates * config.patch_length, config)
+        self.time_stamp = self._linear(
+            config.num_future_covariates * config.num_patch_steps, config
+        )
         # NOTE[DIFF] static covariates are ours: a linear map added to every token.
         self.static = self._linear(config.num_static_covariates, config)
         code = sinusoidal_position(num_tokens, config.d_model)

@@ -51,7 +51,7 @@ class Informer(nn.Module):
         self.decoder = Decoder(config, dropout)
         num_targets = 1 if config.channel_independent else config.num_targets
         self.projection = nn.Linear(
-            config.d_model, config.patch_length * num_targets * config.num_parameters
+            config.d_model, config.num_patch_steps * num_targets * config.num_parameters
         )
         self.lookback_skip = LookbackSkip(config) if config.lookback_skip else None
 
@@ -103,14 +103,16 @@ class Informer(nn.Module):
         """Run encoder and decoder; ``(B, H, C, P)``."""
         config = self.config
         values = target if past is None else torch.cat([target, past], dim=2)
-        values = fold_patches(values, config.patch_length, pad_left=True)  # (B, N, .)
+        values = fold_patches(values, config.num_patch_steps, pad_left=True)  # (B, N, .)
         input_stamps, output_stamps = self._fold_time_stamps(future)
         memory = self.encoder(self.encoder_embedding(values, input_stamps, static))
         start = values[:, values.shape[1] - self.num_start_tokens :]
         placeholders = F.pad(start, (0, 0, 0, self.num_placeholders))
         tokens = self.decoder_embedding(placeholders, output_stamps, static)
         output = self.projection(self.decoder(tokens, memory, self.num_placeholders))
-        steps = output.unflatten(2, (config.patch_length, -1, config.num_parameters)).flatten(1, 2)
+        steps = output.unflatten(2, (config.num_patch_steps, -1, config.num_parameters)).flatten(
+            1, 2
+        )
         return steps[:, : config.output_chunk_length]
 
     def _fold_time_stamps(self, future: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
@@ -119,8 +121,8 @@ class Informer(nn.Module):
             return None, None
         config = self.config
         past, ahead = future.split([config.input_chunk_length, config.output_chunk_length], dim=1)
-        past = fold_patches(past, config.patch_length, pad_left=True)
-        ahead = fold_patches(ahead, config.patch_length, pad_left=False)
+        past = fold_patches(past, config.num_patch_steps, pad_left=True)
+        ahead = fold_patches(ahead, config.num_patch_steps, pad_left=False)
         return past, torch.cat([past[:, past.shape[1] - self.num_start_tokens :], ahead], dim=1)
 
     def _check_shapes(

@@ -31,7 +31,8 @@ class LookbackSkip(nn.Module):
     torch.Size([2, 24, 3, 1])
     """
 
-    # NOTE[DIFF] the paper has no such map; TiDE has. It starts at zero: the network alone.
+    # NOTE[DIFF] the paper has no such map; TiDE has. It is zero, the network alone, until it is set
+    # or trained.
 
     def __init__(self, config: InformerConfig) -> None:
         super().__init__()
@@ -44,6 +45,17 @@ class LookbackSkip(nn.Module):
         """Map ``(B, L, C)`` to ``(B, H, C, P)``."""
         steps = past_target.transpose(1, 2) @ self.weight.flatten(0, 1).T + self.bias.flatten()
         return steps.unflatten(2, self.bias.shape[:2]).permute(0, 3, 1, 2)
+
+    @property
+    def is_zero(self) -> bool:
+        """Whether nothing was set or trained yet."""
+        return not bool(self.weight.any())
+
+    def set_map(self, weight: Tensor, bias: Tensor) -> None:
+        """Set the weights ``(P, H, L)`` and the bias ``(P, H)``."""
+        with torch.no_grad():
+            self.weight.copy_(weight)
+            self.bias.copy_(bias.unsqueeze(2))
 
 
 def _fit_lengths(

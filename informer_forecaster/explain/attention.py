@@ -58,7 +58,7 @@ def sites(network: Informer) -> Iterator[Site]:
     """Walk through the attentions of a network in the order in which they run."""
     config = network.config
     lookback, horizon = config.input_chunk_length, config.output_chunk_length
-    inputs = TokenSteps.fold(0, lookback, config.patch_length, pad_left=True)
+    inputs = TokenSteps.fold(0, lookback, config.num_patch_steps, pad_left=True)
     memory = inputs.tail(0)
     for number, stack in enumerate(network.encoder.stacks):
         assert isinstance(stack, EncoderStack)
@@ -69,7 +69,7 @@ def sites(network: Informer) -> Iterator[Site]:
             if index < len(stack.distilling):
                 tokens = tokens.distilled()
         memory = memory.followed_by(tokens)
-    ahead = TokenSteps.fold(lookback, lookback + horizon, config.patch_length, pad_left=False)
+    ahead = TokenSteps.fold(lookback, lookback + horizon, config.num_patch_steps, pad_left=False)
     tokens = inputs.tail(network.num_start_tokens).followed_by(ahead)
     for index, layer in enumerate(network.decoder.layers):
         assert isinstance(layer, DecoderLayer)

@@ -1,0 +1,105 @@
+"""Private: the linear forecast that training begins at, by ridge regression on the windows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from statistics import NormalDist
+from typing import Any
+
+import torch
+from darts.utils.data.torch_datasets.utils import TorchTrainingBatch
+from darts.utils.likelihood_models.torch import (
+    CauchyLikelihood,
+    GaussianLikelihood,
+    GumbelLikelihood,
+    LaplaceLikelihood,
+    QuantileRegression,
+)
+from torch import Tensor
+
+from informer_forecaster._network.ridge import RidgeRegression
+
+# Scale parameter of a distribution whose deviation is 1; a Cauchy's is half its quartile distance.
+LOCATION_SCALE = {
+    GaussianLikelihood: 1.0,
+    LaplaceLikelihood: math.sqrt(0.5),
+    GumbelLikelihood: math.sqrt(6) / math.pi,
+    CauchyLikelihood: NormalDist().inv_cdf(0.75),
+}
+
+
+def moves_with_the_series(likelihood: object) -> bool:
+    """Whether level and scale of the series can be put back into the parameters."""
+    return likelihood is None or isinstance(likelihood, (QuantileRegression, *LOCATION_SCALE))
+
+
+def fit_linear_map(
+    batches: Iterable[TorchTrainingBatch], norm: Any, likelihood: Any, strategy: Any
+) -> tuple[Tensor, Tensor] | None:
+    """Fit the map from normalised look-backs to the parameters of the likelihood.
+
+    Parameters
+    ----------
+    batches : iterable
+        Training windows, past ``(B, L, C)`` and future ``(B, H, C)``; components share the map.
+    norm : darts.models.components.layer_norm_variants.RINorm or None
+        The instance norm, without a transform of its own.
+    likelihood : darts likelihood or None
+        One that :func:`moves_with_the_series`.
+    strategy : lightning strategy
+        Adds up what several processes saw.
+
+    Returns
+    -------
+    tuple of torch.Tensor or None
+        Weight ``(P, H, L)`` and bias ``(P, H)``; ``None`` where the windows are constant.
+    """
+    regression: RidgeRegression | None = None
+    for batch in batches:
+        x, y = _rows(batch, norm)
+        if regression is None:
+            regression = RidgeRegression(x.shape[1], y.shape[1], x.device)
+        regression.add(x, y)
+    if regression is None:
+        return None
+    for name in ("inner", "cross", "outer"):
+        setattr(regression, name, strategy.reduce(getattr(regression, name), reduce_op="sum"))
+    found = regression.solve()
+    if found is None:
+        return None
+    weight, intercept = found.weight[:, :-1], found.weight[:, -1]
+    # The last input is the deviation of the window: errors are measured in it.
+    error = (found.residual / regression.inner[-1, -1]).sqrt()
+    return _for_parameters(weight, intercept, error, likelihood)
+
+
+def _rows(batch: TorchTrainingBatch, norm: Any) -> tuple[Tensor, Tensor]:
+    """Inputs ``(B*C, L + 1)`` and outputs ``(B*C, H)``; windows weigh as they do in the loss.
+
+    The loss is in the units of the series: a window counts by the square of its deviation.
+    """
+    past, future = batch.past_target, batch.future_target
+    assert future is not None  # of a training batch
+    deviation = torch.ones_like(past[:, :1])
+    if norm is not None:
+        norm(past)
+        past, future, deviation = past - norm.mean, future - norm.mean, norm.stdev
+    x = torch.cat([past, deviation], dim=1)
+    return x.transpose(1, 2).flatten(0, 1), future.transpose(1, 2).flatten(0, 1)
+
+
+def _for_parameters(
+    weight: Tensor, intercept: Tensor, error: Tensor, likelihood: Any
+) -> tuple[Tensor, Tensor]:
+    """Weight ``(P, H, L)`` and bias ``(P, H)``: as wide as the error ``(H,)``."""
+    if likelihood is None:
+        return weight.unsqueeze(0), intercept.unsqueeze(0)
+    if isinstance(likelihood, QuantileRegression):
+        probits = torch.tensor([NormalDist().inv_cdf(q) for q in likelihood.quantiles])
+        spread = probits.to(error).unsqueeze(1) * error
+        return weight.expand(len(probits), -1, -1), intercept + spread
+    share = next(s for cls, s in LOCATION_SCALE.items() if isinstance(likelihood, cls))
+    # The parameter passes through a softplus.
+    raw = torch.log(torch.expm1((share * error).clamp(min=1e-3)))
+    return torch.stack([weight, torch.zeros_like(weight)]), torch.stack([intercept, raw])
