@@ -15,11 +15,12 @@ from darts.models.forecasting.torch_forecasting_model import (
     TorchForecastingModel,
 )
 from darts.utils.data.torch_datasets.utils import TorchTrainingSample
-from darts.utils.serialization import add_safe_globals, safe_globals
+from darts.utils.serialization import add_safe_globals
 
 from informer_forecaster._network import InformerConfig
 from informer_forecaster._network.config import ARCHITECTURE, LENGTHS, check_integer
 
+from ._darts_files import SAFE_GLOBALS, SealedFilesModel
 from ._darts_module import _InformerModule, moves_with_the_series
 from ._pretrained import load_model, save_model
 from ._validation import (
@@ -41,7 +42,7 @@ def _described_by(method: Any) -> Callable[[Method], Method]:
     return described
 
 
-class InformerModel(MixedCovariatesTorchModel):
+class InformerModel(SealedFilesModel):
     """The Informer of Zhou et al. (AAAI 2021) as a Darts model; see its constructor."""
 
     train_sample: Any  # Darts leaves it without a type
@@ -58,7 +59,7 @@ class InformerModel(MixedCovariatesTorchModel):
         dim_feedforward: int = InformerConfig.dim_feedforward,
         dropout: float = InformerConfig.dropout,
         activation: Literal["gelu", "relu"] = InformerConfig.activation,
-        attention: Literal["prob", "full"] = InformerConfig.attention,
+        attention: str = InformerConfig.attention,
         sampling_factor: int = InformerConfig.sampling_factor,
         sparsity: Literal["sampled", "moment"] = InformerConfig.sparsity,
         distil: bool = InformerConfig.distil,
@@ -112,7 +113,8 @@ class InformerModel(MixedCovariatesTorchModel):
         activation
             Activation of the feed-forward network, ``"gelu"`` or ``"relu"``. Default: ``"gelu"``.
         attention
-            Self-attention, ``"prob"`` (ProbSparse) or ``"full"``. Default: ``"prob"``.
+            Self-attention, ``"prob"`` (ProbSparse), ``"full"``, or a name given to
+            :func:`~informer_forecaster.register_attention`. Default: ``"prob"``.
         sampling_factor
             How many queries ProbSparse attention keeps: ``sampling_factor * ceil(ln L)``. Larger is
             closer to full attention and slower. Default: ``5``.
@@ -427,35 +429,13 @@ class InformerModel(MixedCovariatesTorchModel):
             n, series, past_covariates, future_covariates, stride=stride, bounds=bounds
         )
 
-    # Loading: Darts refuses classes outside of it unless they are named
+    # Loading
 
     @property
     def _ckpt_skipped_params(self) -> list[str]:
         # Nothing in the network depends on these: its weights move between them.
         free = ["input_chunk_length", "output_chunk_length", "start_token_length", "dropout"]
         return [*super()._ckpt_skipped_params, *free, "compile_network"]
-
-    @staticmethod
-    def load(*args: Any, **kwargs: Any) -> TorchForecastingModel:
-        """Load a model that :meth:`save` wrote; parameters as in Darts."""
-        with safe_globals(_SAFE_GLOBALS):
-            return TorchForecastingModel.load(*args, **kwargs)
-
-    @staticmethod
-    def load_from_checkpoint(*args: Any, **kwargs: Any) -> TorchForecastingModel:
-        """Load a model from an automatically saved checkpoint; parameters as in Darts."""
-        with safe_globals(_SAFE_GLOBALS):
-            return TorchForecastingModel.load_from_checkpoint(*args, **kwargs)
-
-    def load_weights_from_checkpoint(self, *args: Any, **kwargs: Any) -> None:
-        """Load only the weights of a saved model or checkpoint; parameters as in Darts.
-
-        The weights move to another input length, output length, start token or dropout. The linear
-        map of `lookback_skip` keeps what it knows of each distance from the first forecast step,
-        and is zero where it knows nothing.
-        """
-        with safe_globals(_SAFE_GLOBALS):
-            super().load_weights_from_checkpoint(*args, **kwargs)
 
     # Exchange: files that hold data only, and are read without unpickling
 
@@ -529,6 +509,12 @@ def _time_features_in(encoders: dict[str, Any] | None) -> TimeFeatures | None:
     return next((encoder for encoder in future if isinstance(encoder, TimeFeatures)), None)
 
 
-_SAFE_GLOBALS = [InformerModel, _InformerModule, TimeFeatures]
+def calendar_names(model: InformerModel) -> tuple[str, ...]:
+    """Names of the calendar features of a fitted model: its last future covariates."""
+    features = _time_features_in(model.add_encoders)
+    return () if features is None else features.names
+
+
+SAFE_GLOBALS.append(InformerModel)
 # Ensembles and conformal models load their parts by Darts' own loaders, outside of ours.
-add_safe_globals(_SAFE_GLOBALS)
+add_safe_globals(SAFE_GLOBALS)

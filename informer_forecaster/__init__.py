@@ -6,6 +6,7 @@
 :class:`Informer`              the network, a ``torch.nn.Module``
 :class:`InformerConfig`        the sizes and architecture of a network
 :func:`load_original_weights`  the network with weights that the original code trained
+:func:`register_attention`     lets ``attention=`` name a self-attention of your own
 =============================  =====================================================================
 
 The first two are imported at first use, so that this package needs neither framework.
@@ -18,7 +19,12 @@ from importlib import metadata
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
-from informer_forecaster._network import Informer, InformerConfig, load_original_weights
+from informer_forecaster._network import (
+    Informer,
+    InformerConfig,
+    load_original_weights,
+    register_attention,
+)
 
 if TYPE_CHECKING:
     from informer_forecaster.adapters.darts import InformerModel
@@ -31,6 +37,7 @@ __all__ = [
     "InformerModel",
     "__version__",
     "load_original_weights",
+    "register_attention",
 ]
 
 try:
