@@ -24,7 +24,7 @@ Arguments = dict[str, Any]
 
 # Shared by all networks that are trained here; the weights of the best validation epoch are kept.
 TRAINING: Arguments = {"n_epochs": 10, "batch_size": 32}
-PATIENCE = 3
+PATIENCE = 2
 SLOW = 256  # test windows of a method that decodes step by step with attention or samples
 REFITTED = 32  # test windows of a method that is fitted anew at each
 
@@ -103,7 +103,7 @@ def _refitted(name: str) -> Callable[..., Any]:
 FULL = {"attention": "full"}
 NO_DISTILLING = {"attention": "full", "distil": False}
 STACK = {"num_encoder_layers": 3, "num_encoder_stacks": 3}
-PATCHES = {"patch_length": 12}
+PAPER_NORM = {"d_model": 64, "dim_feedforward": 256, "use_reversible_instance_norm": True}
 POINTS = {"patch_length": 1, "channel_independent": False}
 LINEAR = {"shared_weights": True, "optimizer_kwargs": {"lr": 5e-4}}
 NORMALISED = {"use_reversible_instance_norm": True, "optimizer_kwargs": {"lr": 5e-4}}
@@ -126,9 +126,12 @@ def _variants(name: str, title: str, look_back: int, arguments: Arguments) -> di
 
 
 METHODS: dict[str, Method] = {
-    **_variants("informer", "Informer{}", 336, PATCHES),
+    **_variants("informer", "Informer{}", 512, {}),
     **_variants("informer-points", "Informer{}, point tokens", 96, POINTS),
     **_variants("paper", "Informer{}, the paper's", 96, {}),
+    "paper-norm": Method(
+        "Informer, the paper's at width 64, instance norm", InformerModel.paper, 96, PAPER_NORM
+    ),
     # Darts' own trains with the true values and decodes step by step: the canonical Transformer.
     "transformer": Method(
         "Transformer, step by step", _trained("TransformerModel"), 96, SMALL, windows=SLOW
