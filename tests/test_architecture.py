@@ -22,6 +22,7 @@ MODEL_HOLDER = f"{ADAPTERS}._model_holder"
 SKTIME_DATA = f"{ADAPTERS}._sktime_data"
 SKTIME_INDEX = f"{ADAPTERS}._sktime_index"
 SKTIME_PARAMETERS = f"{ADAPTERS}._sktime_parameters"
+SKTIME_EXPLANATION = f"{ADAPTERS}._sktime_explanation"
 EXPLAIN = "informer_forecaster.explain"
 ATTENTION_MAP = f"{EXPLAIN}.attention_map"
 TOKENS = f"{EXPLAIN}.tokens"
@@ -62,8 +63,13 @@ ROOMS = {
         ),
         later=("torch", "pytorch_lightning", "darts"),
     ),
-    GLOBAL_MODEL: Room(top=("numpy", SKTIME_DATA), later=(MODEL_HOLDER,)),
-    MODEL_HOLDER: Room(top=("numpy", "torch", "pytorch_lightning", "darts", DARTS)),
+    GLOBAL_MODEL: Room(
+        top=("numpy", SKTIME_DATA, SKTIME_EXPLANATION, SKTIME_INDEX), later=(MODEL_HOLDER, EXPLAIN)
+    ),
+    MODEL_HOLDER: Room(
+        top=("numpy", "torch", "pytorch_lightning", "darts", DARTS), later=(EXPLAIN,)
+    ),
+    SKTIME_EXPLANATION: Room(top=("pandas", SKTIME_DATA), later=(EXPLAIN,)),
     SKTIME_DATA: Room(top=("numpy", "pandas", SKTIME_INDEX, CALENDAR)),
     SKTIME_INDEX: Room(top=("pandas",)),
     SKTIME_PARAMETERS: Room(top=("numpy", NETWORK)),
