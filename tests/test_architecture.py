@@ -15,11 +15,18 @@ ADAPTERS = "informer_forecaster.adapters"
 CALENDAR = f"{ADAPTERS}.time_features"
 VALIDATION = f"{ADAPTERS}._validation"
 DARTS = f"{ADAPTERS}.darts"
+PRETRAINED = f"{ADAPTERS}._pretrained"
+PRETRAINED_FILES = f"{ADAPTERS}._pretrained_files"
+PLAIN_SERIES = f"{ADAPTERS}._plain_series"
+PLAIN_VALUES = f"{ADAPTERS}._plain_values"
 DARTS_MODULE = f"{ADAPTERS}._darts_module"
+DARTS_FILES = f"{ADAPTERS}._darts_files"
+SEALED_FILES = f"{ADAPTERS}._sealed_files"
 SKTIME = f"{ADAPTERS}.sktime"
 GLOBAL_MODEL = f"{ADAPTERS}._global_model"
 MODEL_HOLDER = f"{ADAPTERS}._model_holder"
 SKTIME_DATA = f"{ADAPTERS}._sktime_data"
+SKTIME_FILES = f"{ADAPTERS}._sktime_files"
 SKTIME_INDEX = f"{ADAPTERS}._sktime_index"
 SKTIME_PARAMETERS = f"{ADAPTERS}._sktime_parameters"
 SKTIME_EXPLANATION = f"{ADAPTERS}._sktime_explanation"
@@ -55,11 +62,30 @@ ROOMS = {
     CALENDAR: Room(top=("numpy", "pandas")),
     VALIDATION: Room(top=("numpy", "pandas", "darts", NETWORK)),
     DARTS_MODULE: Room(top=("torch", "darts", NETWORK)),
-    DARTS: Room(top=("torch", "darts", NETWORK, CALENDAR, VALIDATION, DARTS_MODULE)),
+    PRETRAINED: Room(
+        top=("numpy", "pandas", "torch", "darts", PLAIN_SERIES, PLAIN_VALUES, PRETRAINED_FILES)
+    ),
+    PRETRAINED_FILES: Room(top=("torch", "safetensors")),
+    PLAIN_SERIES: Room(top=("numpy", "pandas", "torch", "darts", PLAIN_VALUES)),
+    PLAIN_VALUES: Room(top=("numpy", "sklearn", "torch", "darts", CALENDAR)),
+    SEALED_FILES: Room(),
+    DARTS_FILES: Room(top=("pytorch_lightning", "darts", CALENDAR, DARTS_MODULE, SEALED_FILES)),
+    DARTS: Room(
+        top=(
+            "torch",
+            "darts",
+            NETWORK,
+            CALENDAR,
+            VALIDATION,
+            DARTS_MODULE,
+            DARTS_FILES,
+            PRETRAINED,
+        )
+    ),
     SKTIME: Room(
         top=(
             *("numpy", "pandas", "sktime", NETWORK),
-            *(GLOBAL_MODEL, SKTIME_DATA, SKTIME_INDEX, SKTIME_PARAMETERS),
+            *(GLOBAL_MODEL, SKTIME_DATA, SKTIME_FILES, SKTIME_INDEX, SKTIME_PARAMETERS),
         ),
         later=("torch", "pytorch_lightning", "darts"),
     ),
@@ -71,6 +97,7 @@ ROOMS = {
     ),
     SKTIME_EXPLANATION: Room(top=("pandas", SKTIME_DATA), later=(EXPLAIN,)),
     SKTIME_DATA: Room(top=("numpy", "pandas", SKTIME_INDEX, CALENDAR)),
+    SKTIME_FILES: Room(top=(SEALED_FILES,), later=("torch", "darts")),
     SKTIME_INDEX: Room(top=("pandas",)),
     SKTIME_PARAMETERS: Room(top=("numpy", NETWORK)),
     EXPLAIN: Room(top=(ATTENTION_MAP, EXPLAINER, EXPLANATION, RESULT)),

@@ -142,7 +142,7 @@ def test_a_result_names_what_it_holds(explainer):
         result.get_importance(3)
     with refuses("`component` must be one of those explained, ['wave_1']; got 'wave_0'"):
         result.get_shares(1, "wave_0")
-    with refuses("`layer` must be one of 0 to 1", "`encoder_layers`; got 2"):
+    with refuses("`layer` must be one of [0, 1]", "`encoder_layers`", "got 2"):
         result.plot_sparsity(2)
     with refuses("`part` must be one of ['encoder', 'decoder']; got 'memory'"):
         result.plot_attention(part="memory")

@@ -46,7 +46,7 @@ class Explanation:
     names : dict of list of str
         Names along the last dimension of each array of `added`.
     encoder_layers, decoder_layers : tuple of AttentionMap
-        The attentions in the order in which they run.
+        The attentions in the order in which they run; those that users registered are left out.
     """
 
     times: pd.Index[Any]
@@ -204,8 +204,8 @@ class Explanation:
             raise ValueError(f"`part` must be one of {list(parts)}; got {part!r}.")
         if layer not in range(len(parts[part])):
             raise ValueError(
-                f"`layer` must be one of 0 to {len(parts[part]) - 1}, the positions in "
-                f"`{part}_layers`; got {layer!r}."
+                f"`layer` must be one of {list(range(len(parts[part])))}, the positions in "
+                f"`{part}_layers`, which holds no attentions that users registered; got {layer!r}."
             )
         return parts[part][layer]
 

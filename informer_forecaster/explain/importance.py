@@ -13,7 +13,7 @@ from darts.utils.data.torch_datasets.utils import PLModuleInput
 from darts.utils.likelihood_models.torch import QuantileRegression
 from torch import Tensor, nn
 
-from informer_forecaster._network.attention import ProbSparseAttention
+from informer_forecaster._network.attention import FullAttention, ProbSparseAttention
 
 from .attention import Recorder, Selection, Site, attend, make_map, sites
 from .attention_map import AttentionMap
@@ -106,6 +106,9 @@ class Tracer:
         network = self._module.network
         recorders = []
         for site in sites(network):
+            # What a registered attention looks at, only its author knows; also of a subclass.
+            if type(site.heads.attention) not in (FullAttention, ProbSparseAttention):
+                continue
             recorder = Recorder(site.heads.attention)
             site.heads.add_module("attention", recorder)
             recorders.append((site, recorder))
