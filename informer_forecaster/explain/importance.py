@@ -106,10 +106,12 @@ class Tracer:
         network = self._module.network
         recorders = []
         for site in sites(network):
+            attention = site.heads.attention
             # What a registered attention looks at, only its author knows; also of a subclass.
-            if type(site.heads.attention) not in (FullAttention, ProbSparseAttention):
+            own = type(attention) in (FullAttention, ProbSparseAttention)
+            if not isinstance(attention, FullAttention) or not own:
                 continue
-            recorder = Recorder(site.heads.attention)
+            recorder = Recorder(attention)
             site.heads.add_module("attention", recorder)
             recorders.append((site, recorder))
         with torch.no_grad():
