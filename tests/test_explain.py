@@ -161,6 +161,15 @@ def test_an_input_without_weights_adds_nothing(tiny_model, waves):
     assert shares["wave_0_futcov"] > 0
 
 
+def test_a_covariate_with_the_name_of_a_calendar_feature_is_kept(tiny_model, waves):
+    hours = waves(60).with_columns_renamed("wave_0", "hour_of_day")
+    model = tiny_model().fit(waves(40), future_covariates=hours)
+    result = InformerExplainer(model).explain()
+    columns = list(result.get_importance(1).columns)
+    assert columns.count("hour_of_day_futcov") == 2
+    assert len(result.get_shares()) == len(columns) == result.get_explanation().n_components
+
+
 def test_a_series_that_counts_its_steps_and_a_shifted_horizon(tiny_model, waves):
     model = tiny_model(output_chunk_shift=3).fit(waves(40, index="range"))
     series = InformerExplainer(model).explain(horizons=1).get_explanation()

@@ -82,13 +82,14 @@ class Explanation:
         ValueError
             If horizon or component is not among those explained.
         """
-        columns = {}
+        # Not a dictionary: a covariate may have the name of a calendar feature.
+        names, columns = [], []
         for kind in ("target", "pastcov", "futcov"):
             values = self._of(kind, horizon, component)
-            for name, column in zip(self.names[kind], values.T, strict=True):
-                missing = np.full(len(self.times) - len(column), np.nan)
-                columns[f"{name}_{kind}"] = np.concatenate([column, missing])
-        return pd.DataFrame(columns, index=self.times)
+            missing = np.full((len(self.times) - len(values), values.shape[1]), np.nan)
+            names += [f"{name}_{kind}" for name in self.names[kind]]
+            columns.append(np.concatenate([values, missing]))
+        return pd.DataFrame(np.concatenate(columns, axis=1), index=self.times, columns=names)
 
     def static_importance(
         self, horizon: int | None = None, component: str | None = None
