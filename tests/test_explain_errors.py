@@ -63,6 +63,8 @@ def test_the_background_needs_its_covariates(tiny_model, waves, with_value):
         InformerExplainer(model, waves(), waves(60), waves(60))
     with refuses("`background_series` must be given with its covariates"):
         InformerExplainer(model, None, waves(60))
+    with refuses("`background_future_covariates` must be a Darts TimeSeries", "DataFrame"):
+        InformerExplainer(model, waves(), waves(60), waves(60).to_dataframe())
     with refuses("`background_series` must hold finite values", "nan"):
         InformerExplainer(
             model,

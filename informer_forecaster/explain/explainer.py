@@ -95,15 +95,15 @@ class InformerExplainer(_ForecastingModelExplainer):  # type: ignore[misc]
             )
         self.num_points = check_integer("num_points", num_points, minimum=1)
         self.sort_quantiles = sort_quantiles
+        check_background(
+            model, background_series, background_past_covariates, background_future_covariates
+        )
         check_inputs(
             background_series,
             background_past_covariates,
             background_future_covariates,
             largest=largest_value("float64" if model.model.dtype.itemsize == 8 else "float32"),
             prefix="background_",
-        )
-        check_background(
-            model, background_series, background_past_covariates, background_future_covariates
         )
         super().__init__(
             model,

@@ -21,7 +21,7 @@ from .attention_map import AttentionMap
 Inputs = dict[str, Tensor]
 
 # Numbers of the model's width that a batch of points on the path may hold in one layer.
-_NUMBERS_AT_ONCE = 2**22
+_NUMBERS_AT_ONCE = 2**20
 
 
 class Attribution(NamedTuple):
