@@ -11,10 +11,11 @@ from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import pandas as pd
+from ablations import ABLATIONS, find
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import ScalarFormatter
-from methods import ABLATIONS, METHODS, find
+from methods import METHODS
 from pages import make_table
 from protocol import DATASETS, STANDARD_HORIZONS
 from results import read
@@ -35,10 +36,7 @@ def read_published() -> pd.DataFrame:
 
 def title_of(method: str) -> str:
     """Name a method in the tables; one whose recipe is gone keeps its name."""
-    base = method.partition("[")[0]
-    if base not in METHODS or METHODS[base].needs:
-        return METHODS[base].title if method in METHODS else method
-    return find(method).title
+    return find(method, installed=False).title if method.partition("[")[0] in METHODS else method
 
 
 def make_cell(rows: pd.DataFrame) -> str:

@@ -28,8 +28,9 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
+from ablations import ABLATIONS, find
 from accuracy_page import PAGE, write_page
-from methods import ABLATIONS, METHODS, PATIENCE, Method, find
+from methods import METHODS, PATIENCE, Method, is_installed
 from protocol import (
     DATASETS,
     WAVES,
@@ -192,8 +193,12 @@ def read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     if arguments.methods is None and arguments.ablation is None:
         takes_all = arguments.features == "multivariate"
         arguments.methods = [
-            name for name, one in METHODS.items() if not (takes_all and one.kind == "refitted")
+            name
+            for name, one in METHODS.items()
+            if is_installed(one) and not (takes_all and one.kind == "refitted")
         ]
+        absent = [name for name, one in METHODS.items() if not is_installed(one)]
+        print("left out, as their package is missing:", ", ".join(absent) or "none")
     arguments.methods = [*(arguments.methods or []), *ABLATIONS.get(arguments.ablation, [])]
     if arguments.smoke:
         arguments.datasets, arguments.horizons, arguments.epochs = ["waves"], ["paper"], 1
