@@ -82,7 +82,9 @@ def test_a_method_takes_changes_in_brackets(script):
     assert model.input_chunk_length == 24
     assert model.model_params["distil"] is False
     assert model.model_params["sparsity"] == "moment"
-    assert methods.find("informer[output_chunk_length=2]").build(8, {}).output_chunk_length == 2
+    rolled_out = methods.find("informer[output_chunk_length=2,windows=4]")
+    assert rolled_out.build(8, {}).output_chunk_length == 2
+    assert rolled_out.windows == 4
 
 
 @pytest.mark.parametrize("name", ["nothing", "informer[distil]", "informer[", "informer[1=2]"])

@@ -1,7 +1,7 @@
 """Methods by name, with changes in brackets; the ablations are lists of such names.
 
 ``informer-points[distil=false,look_back=720]`` is that method with these arguments of its model;
-``look_back`` and ``output_chunk_length`` are the recipe's own.
+``look_back``, ``output_chunk_length`` and ``windows`` are the recipe's own.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from dataclasses import replace
 from typing import Any
 
 from attention_variants import VARIANTS
-from methods import METHODS, Method, is_installed
+from methods import METHODS, SLOW, Method, is_installed
+
+OF_THE_RECIPE = {"look_back", "output_chunk_length", "windows"}
 
 # Point tokens: with a token of 12 steps every query of these lengths is active.
 _BASE = "informer-points"
@@ -25,7 +27,7 @@ ABLATIONS: dict[str, list[str]] = {
     ],
     "decoding": [
         _BASE,
-        *(f"{_BASE}[output_chunk_length={steps}]" for steps in (1, 24)),
+        *(f"{_BASE}[output_chunk_length={steps},windows={SLOW}]" for steps in (1, 24)),
         "transformer",
         "lstm",
         "lstm-direct",
@@ -35,7 +37,24 @@ ABLATIONS: dict[str, list[str]] = {
         f"{_BASE}[attention={name}{',decoder_causal=false' if name == 'linformer' else ''}]"
         for name in ("prob", "full", *VARIANTS)
     ],
-    "sparsity": [f"{_BASE}[sparsity={name}]" for name in ("sampled", "moment")],
+    "sparsity": [
+        f"{_BASE}[sparsity={name},look_back={steps}]"
+        for steps in (96, 720)
+        for name in ("sampled", "moment")
+    ],
+    # What each part of the default is worth: the default without it.
+    "parts": [
+        "informer",
+        "informer[lookback_skip=false]",
+        "informer[use_reversible_instance_norm=false]",
+        "informer[channel_independent=true]",
+        "informer[channel_independent=false]",
+        "informer[start_token_length=0]",
+        "informer[decoder_causal=false]",
+        "informer[distil=false]",
+        "informer[attention=full]",
+        "informer[patch_length=1]",
+    ],
 }
 
 
@@ -60,12 +79,12 @@ def find(name: str, installed: bool = True) -> Method:
             'pip install -c constraints.txt -e ".[benchmarks]"'
         )
     changes = dict(_read_change(one, name) for one in match[2].split(",")) if match[2] else {}
-    fields = {
-        key: changes.pop(key) for key in ("look_back", "output_chunk_length") & changes.keys()
-    }
+    fields = {key: changes.pop(key) for key in OF_THE_RECIPE & changes.keys()}
     if not changes and not fields:
         return method
-    title = f"{method.title}, {match[2].replace(',', ', ')}"
+    # The tables state the number of windows themselves.
+    stated = [one for one in match[2].split(",") if not one.startswith("windows=")]
+    title = ", ".join([method.title, *stated])
     return replace(method, title=title, arguments={**method.arguments, **changes}, **fields)
 
 
