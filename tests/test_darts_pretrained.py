@@ -17,7 +17,9 @@ from darts.utils.likelihood_models.torch import GaussianLikelihood, QuantileRegr
 from safetensors.torch import load_file, save_file
 from sklearn.preprocessing import PowerTransformer, RobustScaler, StandardScaler
 
-from informer_forecaster import InformerModel
+from informer_forecaster import InformerModel, register_attention
+from informer_forecaster._network import registry
+from informer_forecaster._network.attention import FullAttention
 from informer_forecaster.adapters import _pretrained_files
 
 QUIET = dict.fromkeys(("enable_progress_bar", "enable_model_summary", "logger"), False)
@@ -387,3 +389,29 @@ def test_a_failure_on_the_way_leaves_the_older_model(saved, waves, monkeypatch, 
     monkeypatch.undo()
     assert load(directory).predict(4) == model.predict(4)
     assert [path.name for path in directory.parent.iterdir()] == ["model"]
+
+
+def test_a_writer_killed_between_two_names_has_lost_nothing(saved, tiny_model, waves):
+    """What a killed process left is found when the model is loaded, and cleared up by the next."""
+    model, directory = saved()
+    remains = {name: directory.with_name(f".model.{name}") for name in ("old", "new")}
+    shutil.copytree(directory, remains["new"])
+    (remains["new"] / "config.json").unlink()
+    directory.rename(remains["old"])
+    assert load(directory).predict(4) == model.predict(4)
+    other = tiny_model(d_model=16).fit(waves(seed=3))
+    other.save_pretrained(directory)
+    assert load(directory).predict(4) == other.predict(4)
+    assert [path.name for path in directory.parent.iterdir()] == ["model"]
+
+
+def test_a_registered_attention_is_saved_by_its_name(tiny_model, waves, tmp_path, monkeypatch):
+    """What it computes is code, which whoever loads the model registers."""
+    monkeypatch.setattr(registry, "_FACTORIES", {})
+    register_attention("mine", lambda _config, causal, dropout: FullAttention(causal, dropout))
+    model = tiny_model(attention="mine").fit(waves())
+    model.save_pretrained(tmp_path / "model")
+    assert load(tmp_path / "model").predict(4) == model.predict(4)
+    registry._FACTORIES.clear()
+    with pytest.raises(ValueError, match=r"`attention` must be .*'mine'"):
+        load(tmp_path / "model")
