@@ -24,7 +24,7 @@ myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
 
 # The frameworks' own documentation is linked by hand: a build fetches nothing.
-nitpick_ignore_regex = [("py:.*", r"(torch|darts|sktime|pandas|numpy|Any|TorchForecasting).*")]
+nitpick_ignore_regex = [("py:.*", r"(torch|darts|sktime|pandas|numpy|os\.|Any|TorchForecasting).*")]
 
 # The Darts model is documented at its constructor, as Darts' own are.
 autoclass_content = "init"
