@@ -24,7 +24,9 @@ myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
 
 # The frameworks' own documentation is linked by hand: a build fetches nothing.
-_OUTSIDE = r"(torch|darts|sktime|pandas|pd\.|numpy|matplotlib|collections|Any|TorchForecasting).*"
+_OUTSIDE = (
+    r"(torch|darts|sktime|pandas|pd\.|numpy|os\.|matplotlib|collections|Any|TorchForecasting).*"
+)
 nitpick_ignore_regex = [("py:.*", _OUTSIDE), ("py:class", "FloatArray")]
 
 # The Darts model is documented at its constructor, as Darts' own are.
