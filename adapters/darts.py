@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, Literal, Self, TypeVar
@@ -21,6 +22,7 @@ from informer_forecaster._network.config import ARCHITECTURE, LENGTHS, check_int
 
 from ._darts_files import SAFE_GLOBALS, SealedFilesModel
 from ._darts_module import _InformerModule, moves_with_the_series
+from ._pretrained import load_model, save_model
 from ._validation import (
     as_list,
     check_arguments,
@@ -28,6 +30,7 @@ from ._validation import (
     check_length,
     check_static_covariates,
     check_type,
+    largest_value,
 )
 from .time_features import FloatArray, TimeFeatures, informative_features
 
@@ -57,7 +60,7 @@ class InformerModel(SealedFilesModel):
         dim_feedforward: int = InformerConfig.dim_feedforward,
         dropout: float = InformerConfig.dropout,
         activation: Literal["gelu", "relu"] = InformerConfig.activation,
-        attention: Literal["prob", "full"] = InformerConfig.attention,
+        attention: str = InformerConfig.attention,
         sampling_factor: int = InformerConfig.sampling_factor,
         sparsity: Literal["sampled", "moment"] = InformerConfig.sparsity,
         distil: bool = InformerConfig.distil,
@@ -111,7 +114,8 @@ class InformerModel(SealedFilesModel):
         activation
             Activation of the feed-forward network, ``"gelu"`` or ``"relu"``. Default: ``"gelu"``.
         attention
-            Self-attention, ``"prob"`` (ProbSparse) or ``"full"``. Default: ``"prob"``.
+            Self-attention, ``"prob"`` (ProbSparse), ``"full"``, or a name given to
+            :func:`~informer_forecaster.register_attention`. Default: ``"prob"``.
         sampling_factor
             How many queries ProbSparse attention keeps: ``sampling_factor * ceil(ln L)``. Larger is
             closer to full attention and slower. Default: ``5``.
@@ -336,12 +340,16 @@ class InformerModel(SealedFilesModel):
 
     def _setup_for_fit_from_dataset(self, series: Any, **kwargs: Any) -> Any:
         check_type("series", series, required=True)
+        largest = self._largest_value(as_list(series)[0], kwargs.get("trainer"))
         for prefix, target in (("", series), ("val_", kwargs.get("val_series"))):
+            check_type(f"{prefix}series", target)
             check_inputs(
-                target,
+                self._trained_part(target, kwargs.get("max_samples_per_ts"), kwargs.get("stride")),
                 kwargs.get(f"{prefix}past_covariates"),
                 kwargs.get(f"{prefix}future_covariates"),
+                largest=largest,
                 prefix=prefix,
+                past_steps_ahead=-self._target_window_lengths[1],
             )
             check_length(
                 f"{prefix}series",
@@ -353,6 +361,21 @@ class InformerModel(SealedFilesModel):
                 check_static_covariates(f"{prefix}series", target)
         self.add_encoders = self._encoders_with(self._choose_time_features(as_list(series)))
         return super()._setup_for_fit_from_dataset(series=series, **kwargs)
+
+    def _trained_part(self, series: Any, samples: int | None, stride: int | None) -> Any:
+        """The end of each series that its last ``samples`` windows, ``stride`` apart, lie in."""
+        if samples is None:
+            return series
+        used = sum(self._target_window_lengths) + (samples - 1) * (stride or 1)
+        return [one[-used:] for one in as_list(series)]
+
+    def _largest_value(self, series: TimeSeries, trainer: Any = None) -> float:
+        """Largest value for the number format that the network has, or will have by ``series``."""
+        given = self.trainer_params.get("precision") if trainer is None else trainer.precision
+        wide = "64" in str(series.dtype if given is None else given)
+        if self.model is not None:
+            wide = self.model.dtype == torch.float64
+        return largest_value("float64" if wide else "float32")
 
     # Darts looks into the series before it calls a hook.
 
@@ -417,6 +440,7 @@ class InformerModel(SealedFilesModel):
             ],
             past_covariates,
             future_covariates,
+            largest=self._largest_value(series[0]),
             past_steps_ahead=max(n - self.output_chunk_length, 0),
             future_steps_ahead=max(n, self.output_chunk_length) + self.output_chunk_shift,
         )
@@ -434,11 +458,82 @@ class InformerModel(SealedFilesModel):
         free = ["input_chunk_length", "output_chunk_length", "start_token_length", "dropout"]
         return [*super()._ckpt_skipped_params, *free, "compile_network"]
 
+    # Exchange: files that hold data only, and are read without unpickling
+
+    def save_pretrained(self, directory: str | os.PathLike[str], *, clean: bool = False) -> None:
+        """Write the fitted model as data: JSON and safetensors, nothing pickled.
+
+        Configuration, weights, and what encoders and their scaler have learnt go to the files; the
+        trainer's arguments and the state of the optimizer do not. An older model in `directory` is
+        replaced once all of the new one is on the disk.
+
+        Parameters
+        ----------
+        directory : str or os.PathLike
+            A new or empty directory, or that of another pretrained model.
+        clean : bool
+            Whether to leave out the series of the training, as in Darts' `save`: forecasts of the
+            loaded model then need a `series`.
+
+        Raises
+        ------
+        ValueError
+            If the model is not fitted, an argument of it is no data (a function among the encoders,
+            a likelihood of one's own), or `directory` holds other files.
+
+        Examples
+        --------
+        >>> from tempfile import TemporaryDirectory
+        >>> from darts.utils.timeseries_generation import sine_timeseries
+        >>> from informer_forecaster import InformerModel
+        >>> quiet = {"enable_progress_bar": False, "enable_model_summary": False, "logger": False}
+        >>> model = InformerModel(24, 12, d_model=8, n_epochs=1, pl_trainer_kwargs=quiet)
+        >>> model = model.fit(sine_timeseries(length=60, freq="h"))
+        >>> with TemporaryDirectory() as directory:
+        ...     model.save_pretrained(directory)
+        ...     loaded = InformerModel.from_pretrained(directory, pl_trainer_kwargs=quiet)
+        >>> loaded.predict(12) == model.predict(12)
+        True
+        """
+        save_model(self, directory, clean)
+
+    @classmethod
+    def from_pretrained(cls, directory: str | os.PathLike[str], **kwargs: Any) -> Self:
+        """Make the model that :meth:`save_pretrained` wrote, without unpickling anything.
+
+        Parameters
+        ----------
+        directory : str or os.PathLike
+            Where the files are.
+        **kwargs
+            Arguments of the constructor that the weights do not depend on: how it runs
+            (`pl_trainer_kwargs`, `work_dir`, ...) and how it is trained further (`n_epochs`,
+            `optimizer_kwargs`, `loss_fn`, ...).
+
+        Raises
+        ------
+        ValueError
+            If a file is missing, damaged or of an unknown version, the weights do not fit the
+            configuration, or an argument belongs to the trained model.
+
+        Examples
+        --------
+        See :meth:`save_pretrained`.
+        """
+        model: Self = load_model(cls, directory, kwargs)
+        return model
+
 
 def _time_features_in(encoders: dict[str, Any] | None) -> TimeFeatures | None:
     """The calendar features among a model's encoders."""
     future = (encoders or {}).get("custom", {}).get("future", [])
     return next((encoder for encoder in future if isinstance(encoder, TimeFeatures)), None)
+
+
+def calendar_names(model: InformerModel) -> tuple[str, ...]:
+    """Names of the calendar features of a fitted model: its last future covariates."""
+    features = _time_features_in(model.add_encoders)
+    return () if features is None else features.names
 
 
 SAFE_GLOBALS.append(InformerModel)

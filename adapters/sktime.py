@@ -71,8 +71,8 @@ class InformerForecaster(BaseForecaster):
         Fraction of values dropped in training.
     activation : {"gelu", "relu"}
         Activation of the feed-forward network.
-    attention : {"prob", "full"}
-        Self-attention: ProbSparse or full.
+    attention : str
+        Self-attention: ``"prob"`` (ProbSparse), ``"full"``, or one given to `register_attention`.
     sampling_factor : int
         How many queries ProbSparse attention keeps: ``sampling_factor * ceil(ln L)``.
     sparsity : {"sampled", "moment"}
