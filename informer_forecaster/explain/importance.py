@@ -12,7 +12,7 @@ from darts.models.components.layer_norm_variants import RINorm
 from darts.utils.data.torch_datasets.utils import PLModuleInput
 from torch import Tensor, nn
 
-from informer_forecaster._network.attention import ProbSparseAttention
+from informer_forecaster._network.attention import FullAttention, ProbSparseAttention
 
 from .attention import Recorder, Selection, Site, attend, make_map, sites
 from .attention_map import AttentionMap
@@ -101,6 +101,9 @@ class Tracer:
         network = self._module.network
         recorders = []
         for site in sites(network):
+            # What a registered attention looks at, only its author knows.
+            if not isinstance(site.heads.attention, FullAttention):
+                continue
             recorder = Recorder(site.heads.attention)
             site.heads.add_module("attention", recorder)
             recorders.append((site, recorder))
