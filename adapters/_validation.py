@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ def check_inputs(
     past_covariates: Any,
     future_covariates: Any,
     *,
+    largest: float,
     prefix: str = "",
     past_steps_ahead: int = 0,
     future_steps_ahead: int = 0,
@@ -28,6 +30,8 @@ def check_inputs(
     ----------
     series, past_covariates, future_covariates : darts.TimeSeries, sequence of them, or None
         What the user passed.
+    largest : float
+        Magnitude above which a value is refused; see :func:`largest_value`.
     prefix : str
         Put before the arguments' names in messages: ``"val_"`` for a validation set.
     past_steps_ahead, future_steps_ahead : int
@@ -43,14 +47,33 @@ def check_inputs(
         f"{prefix}past_covariates": (past_covariates, past_steps_ahead),
         f"{prefix}future_covariates": (future_covariates, future_steps_ahead),
     }
+    inputs = {name: entry for name, entry in inputs.items() if entry[0] is not None}
     for name, (given, _) in inputs.items():
         check_type(name, given)
+        if len(as_list(given)) != len(as_list(series)):
+            raise ValueError(
+                f"`{name}` must hold one series for each of `{prefix}series`, "
+                f"{len(as_list(series))}; got {len(as_list(given))}."
+            )
     for name, (given, ahead) in inputs.items():
-        for position, (target, one) in enumerate(
-            zip(as_list(series), as_list(given), strict=False)
-        ):
-            last = target.end_time() + ahead * target.freq
-            _check_finite(label(name, given, position), one, target.start_time(), last)
+        for position, (target, one) in enumerate(zip(as_list(series), as_list(given), strict=True)):
+            first, last = target.start_time(), target.end_time() + ahead * target.freq
+            _check_steps(label(name, given, position), one, first, last, target)
+            _check_values(label(name, given, position), one, first, last, largest)
+
+
+def largest_value(dtype: str) -> float:
+    """Largest magnitude that a network of ``dtype`` can train on.
+
+    A squared error is squared again by Adam, for the variance of the gradient.
+
+    Examples
+    --------
+    >>> from informer_forecaster.adapters._validation import largest_value
+    >>> f"{largest_value('float32'):.0e} {largest_value('float64'):.0e}"
+    '4e+09 1e+77'
+    """
+    return math.sqrt(math.sqrt(np.finfo(dtype).max))
 
 
 def check_arguments(arguments: dict[str, Any]) -> None:
@@ -66,7 +89,9 @@ def check_arguments(arguments: dict[str, Any]) -> None:
             "`use_reversible_instance_norm` must be True, False, None, or a dictionary with the "
             f"keys 'affine' and 'eps'; got {norm!r}."
         )
-    check_integer("output_chunk_shift", arguments["output_chunk_shift"], minimum=0)
+    for name, minimum in (("output_chunk_shift", 0), ("batch_size", 1), ("n_epochs", 0)):
+        if name in arguments:
+            check_integer(name, arguments[name], minimum)
     if not callable(arguments.get("loss_fn", callable)):
         raise ValueError(
             f"`loss_fn` must be a torch loss module; got {arguments['loss_fn']!r}. Give for "
@@ -149,20 +174,40 @@ def check_type(name: str, given: Any, *, required: bool = False) -> None:
             )
 
 
-def _check_finite(name: str, series: TimeSeries, first: Any, last: Any) -> None:
-    """Raise if ``series`` holds NaN or infinity between two time stamps, both included."""
+def _check_steps(name: str, given: TimeSeries, first: Any, last: Any, target: TimeSeries) -> None:
+    """Raise unless a series has the steps of ``target`` from ``first`` to ``last``."""
+    # Darts looks at the latest window only: an earlier one would get values of other steps.
+    index = given.time_index
+    if given.freq == target.freq and first in index and last in index:
+        return
+    raise ValueError(
+        f"{name} must have the steps of the series from {first} to {last}, {target.freq_str} "
+        f"apart; got {index[0]} to {index[-1]}, {given.freq_str} apart. Give the missing steps, or "
+        "a shorter series."
+    )
+
+
+def _check_values(name: str, series: TimeSeries, first: Any, last: Any, largest: float) -> None:
+    """Raise if ``series`` is not finite or above ``largest`` between two steps, both included."""
     values = series.all_values(copy=False)
-    if np.isfinite(values).all():
+    largest = min(largest, float(np.finfo(values.dtype).max))
+    if np.abs(values).max() <= largest:
         return
     index = series.time_index
-    if isinstance(index, pd.DatetimeIndex) != isinstance(first, pd.Timestamp):
-        return  # the axes do not match, which Darts reports
-    used = np.asarray((index >= first) & (index <= last))
-    bad = ~np.isfinite(values) & used[:, None, None]
+    used = np.asarray((index >= first) & (index <= last))[:, None, None]
+    bad = ~np.isfinite(values) & used
+    large = (np.abs(values) > largest) & used
+    if bad.any() or large.any():
+        step, component, sample = np.argwhere(bad if bad.any() else large)[0]
+        found = f"component {series.components[component]!r} is {values[step, component, sample]}"
     if bad.any():
-        step, component, sample = np.argwhere(bad)[0]
         raise ValueError(
-            f"{name} must hold finite values; component {series.components[component]!r} is "
-            f"{values[step, component, sample]} at {index[step]}. Fill gaps first, for example "
-            "with `darts.utils.missing_values.fill_missing_values`."
+            f"{name} must hold finite values; {found} at {index[step]}. Fill gaps first, for "
+            "example with `darts.utils.missing_values.fill_missing_values`."
+        )
+    if large.any():
+        raise ValueError(
+            f"{name} must hold values of a magnitude up to {largest:.0e}, whose squares the "
+            f"network can still square; {found} at {index[step]}. Scale it first, for example with "
+            "`darts.dataprocessing.transformers.Scaler`."
         )

@@ -30,6 +30,7 @@ from ._validation import (
     check_length,
     check_static_covariates,
     check_type,
+    largest_value,
 )
 from .time_features import FloatArray, TimeFeatures, informative_features
 
@@ -339,12 +340,16 @@ class InformerModel(SealedFilesModel):
 
     def _setup_for_fit_from_dataset(self, series: Any, **kwargs: Any) -> Any:
         check_type("series", series, required=True)
+        largest = self._largest_value(as_list(series)[0], kwargs.get("trainer"))
         for prefix, target in (("", series), ("val_", kwargs.get("val_series"))):
+            check_type(f"{prefix}series", target)
             check_inputs(
-                target,
+                self._trained_part(target, kwargs.get("max_samples_per_ts"), kwargs.get("stride")),
                 kwargs.get(f"{prefix}past_covariates"),
                 kwargs.get(f"{prefix}future_covariates"),
+                largest=largest,
                 prefix=prefix,
+                past_steps_ahead=-self._target_window_lengths[1],
             )
             check_length(
                 f"{prefix}series",
@@ -356,6 +361,21 @@ class InformerModel(SealedFilesModel):
                 check_static_covariates(f"{prefix}series", target)
         self.add_encoders = self._encoders_with(self._choose_time_features(as_list(series)))
         return super()._setup_for_fit_from_dataset(series=series, **kwargs)
+
+    def _trained_part(self, series: Any, samples: int | None, stride: int | None) -> Any:
+        """The end of each series that its last ``samples`` windows, ``stride`` apart, lie in."""
+        if samples is None:
+            return series
+        used = sum(self._target_window_lengths) + (samples - 1) * (stride or 1)
+        return [one[-used:] for one in as_list(series)]
+
+    def _largest_value(self, series: TimeSeries, trainer: Any = None) -> float:
+        """Largest value for the number format that the network has, or will have by ``series``."""
+        given = self.trainer_params.get("precision") if trainer is None else trainer.precision
+        wide = "64" in str(series.dtype if given is None else given)
+        if self.model is not None:
+            wide = self.model.dtype == torch.float64
+        return largest_value("float64" if wide else "float32")
 
     # Darts looks into the series before it calls a hook.
 
@@ -420,6 +440,7 @@ class InformerModel(SealedFilesModel):
             ],
             past_covariates,
             future_covariates,
+            largest=self._largest_value(series[0]),
             past_steps_ahead=max(n - self.output_chunk_length, 0),
             future_steps_ahead=max(n, self.output_chunk_length) + self.output_chunk_shift,
         )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import logging
 import os
+import signal
+import traceback
 from pathlib import Path
 
 # Read when torch and matplotlib are imported, so set before any test module is. With two threads a
@@ -106,3 +109,39 @@ def with_value():
         return series.with_values(values)
 
     return replace
+
+
+@pytest.fixture(scope="session")
+def time_limit():
+    """Make a context that ends with a TimeoutError after so many seconds: a hang must not hang."""
+
+    def stop(signum, frame):  # noqa: ARG001 - what a signal handler is given
+        raise TimeoutError("the test took longer than its limit")
+
+    @contextlib.contextmanager
+    def limit(seconds):
+        before = signal.signal(signal.SIGALRM, stop)
+        signal.alarm(seconds)
+        try:
+            yield
+        finally:
+            signal.alarm(0)
+            signal.signal(signal.SIGALRM, before)
+
+    return limit
+
+
+@pytest.fixture(scope="session")
+def refused_by_us():
+    """Assert that an error is of this package, before the work, and that it names ``name``."""
+
+    def check(error, name=""):
+        files = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
+        if not any(part in files[-1] for part in ("/adapters/", "/informer_forecaster/")):
+            raise AssertionError(f"an error that is not ours, of {files[-1]}") from error
+        if any("/pytorch_lightning/" in name for name in files):
+            raise AssertionError("refused after the work had begun") from error
+        if name not in str(error):
+            raise AssertionError(f"an error that does not name {name}") from error
+
+    return check

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import darts.models
+from attention_variants import VARIANTS
 from darts.utils.likelihood_models.torch import GaussianLikelihood
 
 from informer_forecaster import InformerModel
@@ -194,6 +195,10 @@ ABLATIONS: dict[str, list[str]] = {
         "lstm-direct",
     ],
     "start-token": [f"{_BASE}[start_token_length={steps}]" for steps in (0, 24, 48, 96)],
+    "attention": [
+        f"{_BASE}[attention={name}{',decoder_causal=false' if name == 'linformer' else ''}]"
+        for name in ("prob", "full", *VARIANTS)
+    ],
     "sparsity": [f"{_BASE}[sparsity={name}]" for name in ("sampled", "moment")],
 }
 

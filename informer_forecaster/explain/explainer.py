@@ -14,6 +14,7 @@ from informer_forecaster.adapters._validation import (
     check_inputs,
     check_length,
     check_type,
+    largest_value,
 )
 from informer_forecaster.adapters.darts import InformerModel
 
@@ -93,6 +94,7 @@ class InformerExplainer(_ForecastingModelExplainer):  # type: ignore[misc]
             background_series,
             background_past_covariates,
             background_future_covariates,
+            largest=largest_value("float64" if model.model.dtype.itemsize == 8 else "float32"),
             prefix="background_",
         )
         check_background(

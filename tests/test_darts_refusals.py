@@ -1,0 +1,71 @@
+"""Refused before training: covariates that do not cover it, and values that would overflow."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from darts import TimeSeries
+
+PAST, FUTURE = "past_covariates", "future_covariates"
+
+
+@pytest.mark.parametrize("name", [PAST, FUTURE])
+@pytest.mark.parametrize("prefix", ["", "val_"])
+def test_covariates_must_cover_every_training_window(tiny_model, waves, name, prefix):
+    """Darts looks at the latest window: those before it would get values of other steps."""
+    series, whole = waves(40), waves(60)
+    both = {"": {}, "val_": {"val_series": series, name: whole}}[prefix]
+    beyond = 36 if name == PAST else 40  # the last window forecasts four steps
+    times = whole.time_index + pd.Timedelta("30min")
+    half_past = TimeSeries.from_times_and_values(times, whole.values())
+    for one in (whole[1:], whole[: beyond - 1], half_past, waves(60, index="range")):
+        with pytest.raises(ValueError, match=rf"`{prefix}{name}` must have the steps .* from 2024"):
+            tiny_model().fit(series, **both, **{f"{prefix}{name}": one})
+    tiny_model().fit(series, **both, **{f"{prefix}{name}": whole[:beyond]})
+
+
+def test_covariates_of_windows_that_do_not_train_may_be_missing(tiny_model, waves):
+    """Eight windows, every second step: they need the last 12 + 14 steps."""
+    given = {"max_samples_per_ts": 8, "stride": 2, "past_covariates": waves(60)[14:]}
+    tiny_model(8, 4).fit(waves(40), **given)
+    with pytest.raises(ValueError, match="`past_covariates` must have the steps"):
+        tiny_model(8, 4).fit(waves(40), **{**given, "past_covariates": waves(60)[15:]})
+
+
+def test_as_many_covariates_as_series(tiny_model, waves):
+    with pytest.raises(ValueError, match=r"`past_covariates` must hold one .*, 2; got 1"):
+        tiny_model().fit([waves(), waves()], past_covariates=[waves()])
+
+
+@pytest.mark.parametrize(
+    ("dtype", "precision", "allowed", "refused"),
+    [
+        (np.float32, None, 1e9, 1e10),
+        (np.float64, None, 1e76, 1e80),
+        (np.float64, "32-true", 1e9, 1e10),
+        (np.float32, "64-true", 1e9, None),
+    ],
+)
+@pytest.mark.parametrize("name", ["series", PAST, FUTURE])
+def test_values_too_large_for_the_network_are_refused(
+    tiny_model, waves, dtype, precision, allowed, refused, name
+):
+    """They would overflow in the loss or in the optimiser, and every forecast would be NaN."""
+    trainer = {} if precision is None else {"precision": precision}
+
+    def given(scale):
+        every = {
+            "series": waves(40, dtype=dtype),
+            PAST: waves(60, dtype=dtype),
+            FUTURE: waves(60, dtype=dtype),
+        }
+        return {**every, name: (every[name] * (scale / 10)).astype(dtype)}
+
+    model = tiny_model(trainer=trainer).fit(**given(allowed / 2))
+    assert np.isfinite(model.predict(7, **given(allowed / 2)).values()).all()
+    if refused:
+        with pytest.raises(ValueError, match=rf"`{name}` must .* magnitude up to \de\+.*Scaler"):
+            tiny_model(trainer=trainer).fit(**given(refused))
+        with pytest.raises(ValueError, match=rf"`{name}` must .* magnitude up to \de\+.*Scaler"):
+            model.predict(4, **given(refused))
