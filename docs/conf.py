@@ -26,7 +26,9 @@ myst_heading_anchors = 3
 suppress_warnings = ["myst.header"]
 
 # The frameworks' own documentation is linked by hand: a build fetches nothing.
-FOREIGN = r"(torch|darts|sktime|pandas|pd|numpy|npt|matplotlib|os|collections|Any|Figure|FloatArray).*"
+FOREIGN = (
+    r"(torch|darts|sktime|pandas|pd|numpy|npt|matplotlib|os|collections|Any|Figure|FloatArray).*"
+)
 PRIVATE = r"(TorchForecasting|AttentionFactory|informer_forecaster\.explain\.).*"
 nitpick_ignore_regex = [("py:.*", FOREIGN), ("py:class", PRIVATE)]
 

@@ -116,7 +116,9 @@ def _lazy_rows(v: Tensor, num_rows: int, causal: bool) -> Tensor:
         # NOTE[DIFF] uniform attention over what a row may see; the original code takes the
         # cumulative sum, which grows with the position.
         return mean_of_earlier(v)
-    return _heads_side_by_side(v, num_rows).copy_(v.mean(2, keepdim=True))
+    # Expanded, as torch's ONNX exporter does not broadcast what is copied.
+    mean = v.mean(2, keepdim=True).expand(-1, -1, num_rows, -1)
+    return _heads_side_by_side(v, num_rows).copy_(mean)
 
 
 def _lazy_gradient(
