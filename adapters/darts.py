@@ -17,7 +17,7 @@ from darts.utils.data.torch_datasets.utils import TorchTrainingSample
 from darts.utils.serialization import add_safe_globals, safe_globals
 
 from informer_forecaster._network import InformerConfig
-from informer_forecaster._network.config import ARCHITECTURE, LENGTHS, check_integer
+from informer_forecaster._network.config import ARCHITECTURE, LARGEST_VALUE, LENGTHS, check_integer
 
 from ._darts_module import _InformerModule, moves_with_the_series
 from ._validation import (
@@ -27,7 +27,6 @@ from ._validation import (
     check_length,
     check_static_covariates,
     check_type,
-    largest_value,
 )
 from .time_features import FloatArray, TimeFeatures, informative_features
 
@@ -371,7 +370,7 @@ class InformerModel(MixedCovariatesTorchModel):
         wide = "64" in str(series.dtype if given is None else given)
         if self.model is not None:
             wide = self.model.dtype == torch.float64
-        return largest_value("float64" if wide else "float32")
+        return LARGEST_VALUE[64 if wide else 32]
 
     # Darts looks into the series before it calls a hook.
 

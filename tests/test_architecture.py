@@ -53,7 +53,7 @@ ROOMS = {
     ),
     GLOBAL_MODEL: Room(top=("numpy", SKTIME_DATA), later=(MODEL_HOLDER,)),
     MODEL_HOLDER: Room(top=("numpy", "torch", "pytorch_lightning", "darts", DARTS)),
-    SKTIME_DATA: Room(top=("numpy", "pandas", SKTIME_INDEX, CALENDAR)),
+    SKTIME_DATA: Room(top=("numpy", "pandas", NETWORK, SKTIME_INDEX, CALENDAR)),
     SKTIME_INDEX: Room(top=("pandas",)),
     SKTIME_PARAMETERS: Room(top=("numpy", NETWORK)),
 }
