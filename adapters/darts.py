@@ -20,6 +20,7 @@ from informer_forecaster._network import InformerConfig
 from informer_forecaster._network.config import ARCHITECTURE, LARGEST_VALUE, LENGTHS, check_integer
 
 from ._darts_module import _InformerModule, moves_with_the_series
+from ._one_at_a_time import one_at_a_time
 from ._validation import (
     as_list,
     check_arguments,
@@ -372,8 +373,15 @@ class InformerModel(MixedCovariatesTorchModel):
             wide = self.model.dtype == torch.float64
         return LARGEST_VALUE[64 if wide else 32]
 
+    # Darts keeps trainer, covariates and seed on the model: threads would mix up each other's.
+
+    fit = one_at_a_time(MixedCovariatesTorchModel.fit)
+    fit_from_dataset = one_at_a_time(MixedCovariatesTorchModel.fit_from_dataset)
+    predict_from_dataset = one_at_a_time(MixedCovariatesTorchModel.predict_from_dataset)
+
     # Darts looks into the series before it calls a hook.
 
+    @one_at_a_time
     @_described_by(MixedCovariatesTorchModel.predict)
     def predict(self, n: int, series: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Check the arguments and forecast."""
@@ -381,6 +389,7 @@ class InformerModel(MixedCovariatesTorchModel):
         check_type("series", series)
         return super().predict(n, series, *args, **kwargs)
 
+    @one_at_a_time
     @_described_by(MixedCovariatesTorchModel.historical_forecasts)
     def historical_forecasts(self, series: Any, *args: Any, **kwargs: Any) -> Any:
         """Check the series and forecast at many origins."""

@@ -14,6 +14,7 @@ NETWORK = "informer_forecaster._network"
 ADAPTERS = "informer_forecaster.adapters"
 CALENDAR = f"{ADAPTERS}.time_features"
 VALIDATION = f"{ADAPTERS}._validation"
+LOCK = f"{ADAPTERS}._one_at_a_time"
 DARTS = f"{ADAPTERS}.darts"
 DARTS_MODULE = f"{ADAPTERS}._darts_module"
 SKTIME = f"{ADAPTERS}.sktime"
@@ -43,11 +44,12 @@ ROOMS = {
     CALENDAR: Room(top=("numpy", "pandas")),
     VALIDATION: Room(top=("numpy", "pandas", "darts", NETWORK)),
     DARTS_MODULE: Room(top=("torch", "darts", NETWORK)),
-    DARTS: Room(top=("torch", "darts", NETWORK, CALENDAR, VALIDATION, DARTS_MODULE)),
+    LOCK: Room(),
+    DARTS: Room(top=("torch", "darts", NETWORK, CALENDAR, LOCK, VALIDATION, DARTS_MODULE)),
     SKTIME: Room(
         top=(
             *("numpy", "pandas", "sktime", NETWORK),
-            *(GLOBAL_MODEL, SKTIME_DATA, SKTIME_INDEX, SKTIME_PARAMETERS),
+            *(GLOBAL_MODEL, LOCK, SKTIME_DATA, SKTIME_INDEX, SKTIME_PARAMETERS),
         ),
         later=("torch", "pytorch_lightning", "darts"),
     ),
