@@ -76,17 +76,16 @@ JUNK = (
 def table_values(draw, length, columns):
     """Numbers of a table ``(length, columns)``."""
     seed, shape = draw(st.integers(0, 2**16)), draw(st.sampled_from(SHAPES))
-    values = np.random.default_rng(seed).normal(size=(length, columns))
-    if shape == "constant":
-        values[:] = draw(st.floats(-1, 1))
-    if shape == "zero":
-        values[:] = 0
-    if shape == "spike":
-        values[length // 2] = 1e4
-    if shape == "copies":
-        values[:] = values[:, :1]
-    if shape == "trend":
-        values += np.arange(length)[:, None]
+    noise = np.random.default_rng(seed).normal(size=(length, columns))
+    steps = np.arange(length)[:, None]
+    values = {
+        "noise": noise,
+        "constant": np.full_like(noise, noise[0, 0]),
+        "zero": np.zeros_like(noise),
+        "spike": np.where(steps == length // 2, 1e4, noise),
+        "copies": noise[:, :1].repeat(columns, axis=1),
+        "trend": noise + steps,
+    }[shape]
     return values * draw(st.sampled_from(SCALES)) + draw(st.sampled_from((0.0, 0.0, 100.0)))
 
 
