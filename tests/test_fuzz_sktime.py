@@ -12,15 +12,11 @@ from hypothesis import strategies as st
 
 from informer_forecaster import InformerForecaster
 
+ONE_BATCH = {"limit_train_batches": 1, "limit_val_batches": 1}
 TINY = {
     **InformerForecaster.get_test_params()[0],
     "nhead": 1,
-    "pl_trainer_kwargs": {
-        "accelerator": "cpu",
-        "limit_train_batches": 1,
-        "limit_val_batches": 1,
-        "enable_progress_bar": False,
-    },
+    "pl_trainer_kwargs": {"accelerator": "cpu", "enable_progress_bar": False, **ONE_BATCH},
 }
 # A roll-out, which is warned of on purpose.
 pytestmark = pytest.mark.filterwarnings("ignore:step . of `fh`")
@@ -76,16 +72,17 @@ JUNK = (
 def table_values(draw, length, columns):
     """Numbers of a table ``(length, columns)``."""
     seed, shape = draw(st.integers(0, 2**16)), draw(st.sampled_from(SHAPES))
-    noise = np.random.default_rng(seed).normal(size=(length, columns))
-    steps = np.arange(length)[:, None]
-    values = {
-        "noise": noise,
-        "constant": np.full_like(noise, noise[0, 0]),
-        "zero": np.zeros_like(noise),
-        "spike": np.where(steps == length // 2, 1e4, noise),
-        "copies": noise[:, :1].repeat(columns, axis=1),
-        "trend": noise + steps,
-    }[shape]
+    values = np.random.default_rng(seed).normal(size=(length, columns))
+    if shape == "constant":
+        values[:] = draw(st.floats(-1, 1))
+    if shape == "zero":
+        values[:] = 0
+    if shape == "spike":
+        values[length // 2] = 1e4
+    if shape == "copies":
+        values[:] = values[:, :1]
+    if shape == "trend":
+        values += np.arange(length)[:, None]
     return values * draw(st.sampled_from(SCALES)) + draw(st.sampled_from((0.0, 0.0, 100.0)))
 
 
@@ -129,15 +126,9 @@ def cases(draw):
             parameters["past_covariates"] = ("x",)
     parameters["input_chunk_length"] = window
     step = draw(st.integers(0, length - 1))
-    return {
-        "parameters": parameters,
-        "y": y,
-        "X": X,
-        "fh": fh,
-        "flaw": flaw,
-        "step": step,
-        "expected": index[length:][[step - 1 for step in fh]],
-    }
+    expected = index[length:][[step - 1 for step in fh]]
+    tables = {"y": y, "X": X, "fh": fh, "expected": expected}
+    return {"parameters": parameters, "flaw": flaw, "step": step, **tables}
 
 
 def spoiled(case):
