@@ -16,6 +16,7 @@ from sktime.utils.warnings import warn
 from informer_forecaster._network import InformerConfig
 
 from ._global_model import GlobalModel, interpolate_quantiles, rows_to_train
+from ._one_at_a_time import one_at_a_time
 from ._sktime_data import (
     FILL_IT,
     Float64Array,
@@ -301,6 +302,18 @@ class InformerForecaster(BaseForecaster):
         for key, rows in split_series(table).items():
             check_finite(rows, argument, name_of(key))
 
+    # sktime keeps the horizon and the container on the forecaster: threads would mix them up.
+
+    fit = one_at_a_time(BaseForecaster.fit)
+    pretrain = one_at_a_time(BaseForecaster.pretrain)
+    predict = one_at_a_time(BaseForecaster.predict)
+    predict_interval = one_at_a_time(BaseForecaster.predict_interval)
+    predict_quantiles = one_at_a_time(BaseForecaster.predict_quantiles)
+    predict_var = one_at_a_time(BaseForecaster.predict_var)
+    predict_proba = one_at_a_time(BaseForecaster.predict_proba)
+    update_predict_single = one_at_a_time(BaseForecaster.update_predict_single)
+
+    @one_at_a_time
     def update(self, y: Any, X: Any = None, update_params: bool = True) -> InformerForecaster:
         """Add rows to what is known, and fine-tune the network; after an error nothing changed.
 

@@ -14,6 +14,7 @@ NETWORK = "informer_forecaster._network"
 ADAPTERS = "informer_forecaster.adapters"
 CALENDAR = f"{ADAPTERS}.time_features"
 VALIDATION = f"{ADAPTERS}._validation"
+LOCK = f"{ADAPTERS}._one_at_a_time"
 DARTS = f"{ADAPTERS}.darts"
 PRETRAINED = f"{ADAPTERS}._pretrained"
 PRETRAINED_FILES = f"{ADAPTERS}._pretrained_files"
@@ -69,6 +70,7 @@ ROOMS = {
     PLAIN_SERIES: Room(top=("numpy", "pandas", "torch", "darts", PLAIN_VALUES)),
     PLAIN_VALUES: Room(top=("numpy", "sklearn", "torch", "darts", CALENDAR)),
     SEALED_FILES: Room(),
+    LOCK: Room(),
     DARTS_FILES: Room(top=("pytorch_lightning", "darts", CALENDAR, DARTS_MODULE, SEALED_FILES)),
     DARTS: Room(
         top=(
@@ -79,13 +81,14 @@ ROOMS = {
             VALIDATION,
             DARTS_MODULE,
             DARTS_FILES,
+            LOCK,
             PRETRAINED,
         )
     ),
     SKTIME: Room(
         top=(
             *("numpy", "pandas", "sktime", NETWORK),
-            *(GLOBAL_MODEL, SKTIME_DATA, SKTIME_FILES, SKTIME_INDEX, SKTIME_PARAMETERS),
+            *(GLOBAL_MODEL, LOCK, SKTIME_DATA, SKTIME_FILES, SKTIME_INDEX, SKTIME_PARAMETERS),
         ),
         later=("torch", "pytorch_lightning", "darts"),
     ),
@@ -96,7 +99,7 @@ ROOMS = {
         top=("numpy", "torch", "pytorch_lightning", "darts", DARTS), later=(EXPLAIN,)
     ),
     SKTIME_EXPLANATION: Room(top=("pandas", SKTIME_DATA), later=(EXPLAIN,)),
-    SKTIME_DATA: Room(top=("numpy", "pandas", SKTIME_INDEX, CALENDAR)),
+    SKTIME_DATA: Room(top=("numpy", "pandas", NETWORK, SKTIME_INDEX, CALENDAR)),
     SKTIME_FILES: Room(top=(SEALED_FILES,), later=("torch", "darts")),
     SKTIME_INDEX: Room(top=("pandas",)),
     SKTIME_PARAMETERS: Room(top=("numpy", NETWORK)),

@@ -13,6 +13,10 @@ ACTIVATIONS = ("gelu", "relu")
 SPARSITIES = ("sampled", "moment")
 PADDING_MODES = ("replicate", "circular")
 
+# Largest magnitude of a value that weights of so many bits can train on: the fourth root of their
+# largest number, as Adam squares the gradient of a squared error.
+LARGEST_VALUE = {32: 2.0**32, 64: 2.0**256}
+
 
 @dataclass(frozen=True)
 class InformerConfig:

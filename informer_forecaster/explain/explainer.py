@@ -8,13 +8,12 @@ from typing import Any, Literal
 import pandas as pd
 from darts.explainability.explainability import _ForecastingModelExplainer
 
-from informer_forecaster._network.config import check_choice, check_integer
+from informer_forecaster._network.config import LARGEST_VALUE, check_choice, check_integer
 from informer_forecaster.adapters._validation import (
     as_list,
     check_inputs,
     check_length,
     check_type,
-    largest_value,
 )
 from informer_forecaster.adapters.darts import InformerModel
 
@@ -102,7 +101,7 @@ class InformerExplainer(_ForecastingModelExplainer):  # type: ignore[misc]
             background_series,
             background_past_covariates,
             background_future_covariates,
-            largest=largest_value("float64" if model.model.dtype.itemsize == 8 else "float32"),
+            largest=LARGEST_VALUE[64 if model.model.dtype.itemsize == 8 else 32],
             prefix="background_",
         )
         super().__init__(
