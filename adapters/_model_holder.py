@@ -12,7 +12,7 @@ import io
 import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,11 @@ import torch
 from darts import TimeSeries
 from darts.utils.likelihood_models.torch import QuantileRegression
 
+from ._darts_training import KeepBestWeights
 from .darts import InformerModel
+
+if TYPE_CHECKING:
+    from informer_forecaster.explain import Explanation
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -95,8 +99,8 @@ class ModelHolder:
                 "'cpu'."
             )
         if validation:
-            stop = pl.callbacks.EarlyStopping("val_loss", patience=patience or epochs)
-            arguments["callbacks"] = [*arguments.get("callbacks", ()), stop, _KeepBest()]
+            stop = KeepBestWeights(patience or epochs)
+            arguments["callbacks"] = [*arguments.get("callbacks", ()), stop]
         val = _as_series(validation)
         with _quiet(arguments):
             runner = pl.Trainer(max_epochs=epochs, **arguments)
@@ -127,6 +131,21 @@ class ModelHolder:
                     for sample, part in zip(samples, parts[-1], strict=True)
                 ]
         return [np.concatenate(chunks)[:n] for chunks in zip(*parts, strict=True)]
+
+    def explain(self, sample: Sample, horizons: Sequence[int]) -> Explanation:
+        """Explain the mean or median at steps ahead, against the means of the sample's own rows."""
+        # Here, as it imports what draws the plots.
+        from informer_forecaster.explain import InformerExplainer
+
+        with _quiet({}):
+            background = _as_series([sample]).values()
+            explainer = InformerExplainer(self.model, *background, sort_quantiles=True)
+            middle, count = 0, 1
+            if self.quantiles is not None:
+                middle, count = self.quantiles.index(0.5), len(self.quantiles)
+            names = list(explainer.target_components_likelihood)[middle::count]
+            result = explainer.explain(horizons=horizons, target_components=names)
+        return result.explanations[0]
 
     def _forecast_chunk(
         self, samples: Sequence[Sample], trainer: Mapping[str, Any]
@@ -181,26 +200,6 @@ class ModelHolder:
             module = self.model._init_model()
         module.load_state_dict(torch.load(io.BytesIO(state["weights"]), weights_only=True))
         self.model.model = module
-
-
-class _KeepBest(pl.Callback):
-    """Bring back the weights of the best validation when training ends; writes no file."""
-
-    def __init__(self) -> None:
-        self.loss = float("inf")
-        self.weights: dict[str, torch.Tensor] = {}
-
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Copy the weights if none were better."""
-        loss = float(trainer.callback_metrics["val_loss"])
-        if not trainer.sanity_checking and loss < self.loss:
-            self.loss = loss
-            self.weights = {k: v.detach().clone() for k, v in pl_module.state_dict().items()}
-
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
-        """Load the best weights."""
-        if self.weights:
-            pl_module.load_state_dict(self.weights)
 
 
 def _as_series(samples: Sequence[Sample]) -> dict[str, list[TimeSeries] | None]:

@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from informer_forecaster._network.config import LARGEST_VALUE
+
 from ._sktime_index import (
     Step,
     business_periods_allowed,
@@ -130,7 +132,7 @@ class Layout:
     def _target(self, instance: Instance) -> Float32Array:
         """Scaled values, ``(T, C)``."""
         values = (instance.y.to_numpy(dtype=np.float64) - instance.center) / instance.scale
-        return values.astype(np.float32)
+        return narrow(values, instance.y, "y", instance.name)
 
     def _future(
         self, instance: Instance, labels: pd.Index[Any], fill: int = 0
@@ -159,7 +161,8 @@ class Layout:
                 "ahead in `past_covariates`."
             )
         values = (rows.reindex(known).reindex(labels).ffill() - self.center) / self.scale
-        return values[columns].to_numpy(dtype=np.float32)
+        values = values[columns]
+        return narrow(values.to_numpy(dtype=np.float64), values, "X", instance.name)
 
 
 def make_layout(
@@ -214,8 +217,11 @@ def split_series(table: pd.DataFrame | None) -> dict[Key, pd.DataFrame]:
     if not isinstance(table.index, pd.MultiIndex):
         return {(): table}
     levels: Any = list(range(table.index.nlevels - 1))
-    groups = table.groupby(level=levels, sort=False)
-    return {key: rows.droplevel(levels) for key, rows in groups}
+    if len(levels) == 1:
+        # pandas below 3 gives the keys of a list of one level without their tuples, and warns.
+        groups = table.groupby(level=0, sort=False)
+        return {(key,): rows.droplevel(0) for key, rows in groups}
+    return {key: rows.droplevel(levels) for key, rows in table.groupby(level=levels, sort=False)}
 
 
 def name_of(key: Key) -> str:
@@ -313,15 +319,15 @@ def label_rows(labels: Mapping[Key, pd.Index[Any]], names: list[Any]) -> pd.Inde
 
 
 def spread(values: Float64Array, scaled: bool) -> tuple[Float64Array, Float64Array]:
-    """Mean and deviation of each column; deviation 1 for a constant one, 0 and 1 if not scaled."""
+    """Mean and deviation of each column; about 1 for a constant one, 0 and 1 if not scaled."""
     columns = values.shape[1]
     if not scaled:
         return np.zeros(columns), np.ones(columns)
     center = values.mean(axis=0)
     deviation = values.std(axis=0)
-    # The deviation of equal numbers need not be an exact zero.
-    constant = deviation <= 1e-9 * np.abs(values).max(axis=0)
-    return center, np.where(constant, 1.0, deviation)
+    # The deviation of equal numbers need not be an exact zero, nor their mean one of them.
+    rounding = 1e-9 * np.abs(values).max(axis=0)
+    return center, np.where(deviation <= rounding, np.maximum(rounding, 1.0), deviation)
 
 
 def join_rows(old: pd.DataFrame | None, new: pd.DataFrame | None) -> pd.DataFrame | None:
@@ -332,14 +338,43 @@ def join_rows(old: pd.DataFrame | None, new: pd.DataFrame | None) -> pd.DataFram
 
 
 def check_finite(table: pd.DataFrame, argument: str, name: str) -> None:
-    """Raise unless every value of ``table`` is a finite number."""
+    """Raise unless every value of ``table`` is a finite number, and one that can be scaled."""
     values = table.to_numpy(dtype=np.float64)
     if not np.isfinite(values).all():
-        row, column = np.argwhere(~np.isfinite(values))[0]
+        found = _first(~np.isfinite(values), table, name)
+        raise ValueError(f"`{argument}` must hold finite numbers; {found}. {FILL_IT}")
+    _check_size(values, LARGEST_VALUE[64], table, argument, name)
+
+
+def narrow(values: Float64Array, table: pd.DataFrame, argument: str, name: str) -> Float32Array:
+    """Values of ``table`` in the units of the network, as 32-bit floats.
+
+    Raises
+    ------
+    ValueError
+        If one is too large to train on.
+    """
+    _check_size(values, LARGEST_VALUE[32], table, argument, name)
+    return values.astype(np.float32)
+
+
+def _check_size(
+    values: Float64Array, largest: float, table: pd.DataFrame, argument: str, name: str
+) -> None:
+    large = np.abs(values) > largest
+    if large.any():
         raise ValueError(
-            f"`{argument}` must hold finite numbers; column {table.columns[column]!r} of {name} is "
-            f"{values[row, column]} at {table.index[row]}. {FILL_IT}"
+            f"`{argument}` must hold numbers of a magnitude up to {largest:.0e}, after scaling if "
+            f"there is a `scaler`; {_first(large, table, name)}. Use `scaler='standard'`, leave "
+            "out what is no measurement, or choose another unit."
         )
+
+
+def _first(bad: npt.NDArray[np.bool_], table: pd.DataFrame, name: str) -> str:
+    """Name the first value of ``table`` that is ``bad``."""
+    row, column = np.argwhere(bad)[0]
+    value = table.iloc[row, column]
+    return f"column {table.columns[column]!r} of {name} is {value} at {table.index[row]}"
 
 
 @business_periods_allowed()

@@ -81,6 +81,7 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
     _check_number("validation_fraction", parameters["validation_fraction"], 1)
     check_choice("scaler", parameters["scaler"], SCALERS)
     check_choice("fit_after_pretrain", parameters["fit_after_pretrain"], AFTER_PRETRAIN)
+    _check_seed(parameters["random_state"])
     _check_quantiles(parameters["quantiles"])
     _check_past_covariates(parameters["past_covariates"])
     _check_trainer(parameters["pl_trainer_kwargs"])
@@ -91,6 +92,13 @@ def _check_number(name: str, value: object, below: float) -> None:
     if not is_number or not 0 < float(value) < below:  # type: ignore[arg-type]
         rule = "positive" if below == math.inf else f"between 0 and {below}"
         raise ValueError(f"`{name}` must be a number, {rule}; got {value!r}.")
+
+
+def _check_seed(seed: object) -> None:
+    if seed is None or isinstance(seed, np.random.RandomState):
+        return
+    if check_integer("random_state", seed, 0) >= 2**32:
+        raise ValueError(f"`random_state` must be below 2 ** 32; got {seed!r}.")
 
 
 def _check_quantiles(quantiles: object) -> None:

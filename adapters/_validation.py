@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -31,7 +30,7 @@ def check_inputs(
     series, past_covariates, future_covariates : darts.TimeSeries, sequence of them, or None
         What the user passed.
     largest : float
-        Magnitude above which a value is refused; see :func:`largest_value`.
+        Magnitude above which a value is refused: of `LARGEST_VALUE`.
     prefix : str
         Put before the arguments' names in messages: ``"val_"`` for a validation set.
     past_steps_ahead, future_steps_ahead : int
@@ -62,22 +61,11 @@ def check_inputs(
             _check_values(label(name, given, position), one, first, last, largest)
 
 
-def largest_value(dtype: str) -> float:
-    """Largest magnitude that a network of ``dtype`` can train on.
-
-    A squared error is squared again by Adam, for the variance of the gradient.
-
-    Examples
-    --------
-    >>> from informer_forecaster.adapters._validation import largest_value
-    >>> f"{largest_value('float32'):.0e} {largest_value('float64'):.0e}"
-    '4e+09 1e+77'
-    """
-    return math.sqrt(math.sqrt(np.finfo(dtype).max))
-
-
 def check_arguments(arguments: dict[str, Any]) -> None:
-    """Raise if an argument of the model, but not of the network, is outside its range."""
+    """Raise if an argument of the model, but not of the network, is outside its range.
+
+    Numpy's integers become Python's, in place.
+    """
     for name in ("time_features", "use_static_covariates", "compile_network"):
         if not isinstance(arguments[name], bool):
             raise ValueError(f"`{name}` must be True or False; got {arguments[name]!r}.")
@@ -91,7 +79,10 @@ def check_arguments(arguments: dict[str, Any]) -> None:
         )
     for name, minimum in (("output_chunk_shift", 0), ("batch_size", 1), ("n_epochs", 0)):
         if name in arguments:
-            check_integer(name, arguments[name], minimum)
+            arguments[name] = check_integer(name, arguments[name], minimum)
+    patience = arguments["early_stopping_patience"]
+    if patience is not None:
+        arguments["early_stopping_patience"] = check_integer("early_stopping_patience", patience, 1)
     if not callable(arguments.get("loss_fn", callable)):
         raise ValueError(
             f"`loss_fn` must be a torch loss module; got {arguments['loss_fn']!r}. Give for "

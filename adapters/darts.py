@@ -18,12 +18,13 @@ from darts.utils.data.torch_datasets.utils import TorchTrainingSample
 from darts.utils.serialization import add_safe_globals
 
 from informer_forecaster._network import InformerConfig
-from informer_forecaster._network.config import ARCHITECTURE, LENGTHS, check_integer
+from informer_forecaster._network.config import ARCHITECTURE, LARGEST_VALUE, LENGTHS, check_integer
 
 from ._darts_files import SAFE_GLOBALS, SealedFilesModel
 from ._darts_module import _InformerModule
 from ._darts_training import LEARNING_RATE
 from ._linear_start import moves_with_the_series
+from ._one_at_a_time import one_at_a_time
 from ._pretrained import load_model, save_model
 from ._validation import (
     as_list,
@@ -32,7 +33,6 @@ from ._validation import (
     check_length,
     check_static_covariates,
     check_type,
-    largest_value,
 )
 from .time_features import FloatArray, TimeFeatures, informative_features
 
@@ -245,7 +245,7 @@ class InformerModel(SealedFilesModel):
             **(arguments.get("optimizer_kwargs") or {}),
         }
         self.pl_module_params = self._extract_pl_module_params(**arguments)
-        self.pl_module_params["early_stopping_patience"] = early_stopping_patience
+        self.pl_module_params["early_stopping_patience"] = arguments["early_stopping_patience"]
         self._compile_network = compile_network
         self._time_features = time_features
         self._user_encoders = self.add_encoders
@@ -398,10 +398,17 @@ class InformerModel(SealedFilesModel):
         wide = "64" in str(series.dtype if given is None else given)
         if self.model is not None:
             wide = self.model.dtype == torch.float64
-        return largest_value("float64" if wide else "float32")
+        return LARGEST_VALUE[64 if wide else 32]
+
+    # Darts keeps trainer, covariates and seed on the model: threads would mix up each other's.
+
+    fit = one_at_a_time(MixedCovariatesTorchModel.fit)
+    fit_from_dataset = one_at_a_time(MixedCovariatesTorchModel.fit_from_dataset)
+    predict_from_dataset = one_at_a_time(MixedCovariatesTorchModel.predict_from_dataset)
 
     # Darts looks into the series before it calls a hook.
 
+    @one_at_a_time
     @_described_by(MixedCovariatesTorchModel.predict)
     def predict(self, n: int, series: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Check the arguments and forecast."""
@@ -409,6 +416,7 @@ class InformerModel(SealedFilesModel):
         check_type("series", series)
         return super().predict(n, series, *args, **kwargs)
 
+    @one_at_a_time
     @_described_by(MixedCovariatesTorchModel.historical_forecasts)
     def historical_forecasts(self, series: Any, *args: Any, **kwargs: Any) -> Any:
         """Check the series and forecast at many origins."""

@@ -133,11 +133,15 @@ def time_limit():
 
 @pytest.fixture(scope="session")
 def refused_by_us():
-    """Assert that an error is of this package, before the work, and that it names ``name``."""
+    """Assert that an error is of this package, before the work, and that it names ``name``.
 
-    def check(error, name=""):
+    ``others`` are folders whose errors are as good.
+    """
+
+    def check(error, name="", others=()):
         files = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
-        if not any(part in files[-1] for part in ("/adapters/", "/informer_forecaster/")):
+        folders = ("/adapters/", "/informer_forecaster/", *others)
+        if not any(folder in files[-1] for folder in folders):
             raise AssertionError(f"an error that is not ours, of {files[-1]}") from error
         if any("/pytorch_lightning/" in name for name in files):
             raise AssertionError("refused after the work had begun") from error

@@ -14,11 +14,14 @@ NETWORK = "informer_forecaster._network"
 ADAPTERS = "informer_forecaster.adapters"
 CALENDAR = f"{ADAPTERS}.time_features"
 VALIDATION = f"{ADAPTERS}._validation"
+LOCK = f"{ADAPTERS}._one_at_a_time"
 DARTS = f"{ADAPTERS}.darts"
 PRETRAINED = f"{ADAPTERS}._pretrained"
 PRETRAINED_FILES = f"{ADAPTERS}._pretrained_files"
 PLAIN_SERIES = f"{ADAPTERS}._plain_series"
 PLAIN_VALUES = f"{ADAPTERS}._plain_values"
+LINEAR_START = f"{ADAPTERS}._linear_start"
+DARTS_TRAINING = f"{ADAPTERS}._darts_training"
 DARTS_MODULE = f"{ADAPTERS}._darts_module"
 DARTS_FILES = f"{ADAPTERS}._darts_files"
 SEALED_FILES = f"{ADAPTERS}._sealed_files"
@@ -29,6 +32,7 @@ SKTIME_DATA = f"{ADAPTERS}._sktime_data"
 SKTIME_FILES = f"{ADAPTERS}._sktime_files"
 SKTIME_INDEX = f"{ADAPTERS}._sktime_index"
 SKTIME_PARAMETERS = f"{ADAPTERS}._sktime_parameters"
+SKTIME_EXPLANATION = f"{ADAPTERS}._sktime_explanation"
 EXPLAIN = "informer_forecaster.explain"
 ATTENTION_MAP = f"{EXPLAIN}.attention_map"
 TOKENS = f"{EXPLAIN}.tokens"
@@ -60,7 +64,9 @@ ROOMS = {
     ADAPTERS: Room(),
     CALENDAR: Room(top=("numpy", "pandas")),
     VALIDATION: Room(top=("numpy", "pandas", "darts", NETWORK)),
-    DARTS_MODULE: Room(top=("torch", "darts", NETWORK)),
+    LINEAR_START: Room(top=("torch", "darts", NETWORK)),
+    DARTS_TRAINING: Room(top=("torch", "pytorch_lightning", "darts")),
+    DARTS_MODULE: Room(top=("torch", "darts", NETWORK, DARTS_TRAINING, LINEAR_START)),
     PRETRAINED: Room(
         top=("numpy", "pandas", "torch", "darts", PLAIN_SERIES, PLAIN_VALUES, PRETRAINED_FILES)
     ),
@@ -68,6 +74,7 @@ ROOMS = {
     PLAIN_SERIES: Room(top=("numpy", "pandas", "torch", "darts", PLAIN_VALUES)),
     PLAIN_VALUES: Room(top=("numpy", "sklearn", "torch", "darts", CALENDAR)),
     SEALED_FILES: Room(),
+    LOCK: Room(),
     DARTS_FILES: Room(top=("pytorch_lightning", "darts", CALENDAR, DARTS_MODULE, SEALED_FILES)),
     DARTS: Room(
         top=(
@@ -77,20 +84,29 @@ ROOMS = {
             CALENDAR,
             VALIDATION,
             DARTS_MODULE,
+            DARTS_TRAINING,
+            LINEAR_START,
             DARTS_FILES,
+            LOCK,
             PRETRAINED,
         )
     ),
     SKTIME: Room(
         top=(
             *("numpy", "pandas", "sktime", NETWORK),
-            *(GLOBAL_MODEL, SKTIME_DATA, SKTIME_FILES, SKTIME_INDEX, SKTIME_PARAMETERS),
+            *(GLOBAL_MODEL, LOCK, SKTIME_DATA, SKTIME_FILES, SKTIME_INDEX, SKTIME_PARAMETERS),
         ),
         later=("torch", "pytorch_lightning", "darts"),
     ),
-    GLOBAL_MODEL: Room(top=("numpy", SKTIME_DATA), later=(MODEL_HOLDER,)),
-    MODEL_HOLDER: Room(top=("numpy", "torch", "pytorch_lightning", "darts", DARTS)),
-    SKTIME_DATA: Room(top=("numpy", "pandas", SKTIME_INDEX, CALENDAR)),
+    GLOBAL_MODEL: Room(
+        top=("numpy", SKTIME_DATA, SKTIME_EXPLANATION, SKTIME_INDEX), later=(MODEL_HOLDER, EXPLAIN)
+    ),
+    MODEL_HOLDER: Room(
+        top=("numpy", "torch", "pytorch_lightning", "darts", DARTS, DARTS_TRAINING),
+        later=(EXPLAIN,),
+    ),
+    SKTIME_EXPLANATION: Room(top=("pandas", SKTIME_DATA), later=(EXPLAIN,)),
+    SKTIME_DATA: Room(top=("numpy", "pandas", NETWORK, SKTIME_INDEX, CALENDAR)),
     SKTIME_FILES: Room(top=(SEALED_FILES,), later=("torch", "darts")),
     SKTIME_INDEX: Room(top=("pandas",)),
     SKTIME_PARAMETERS: Room(top=("numpy", NETWORK)),

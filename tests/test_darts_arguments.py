@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 
+import numpy as np
 import pytest
 
 from informer_forecaster import InformerModel
@@ -19,7 +20,7 @@ BAD_ARGUMENTS = [
     ("start_token_length", 9), ("start_token_length", -1), ("patch_length", 0),
     ("channel_independent", "no"), ("lookback_skip", None), ("decoder_causal", 0),
     ("padding_mode", "zeros"), ("time_features", "yes"), ("use_static_covariates", None),
-    ("compile_network", "yes"),
+    ("compile_network", "yes"), ("early_stopping_patience", 0), ("early_stopping_patience", "yes"),
     ("use_reversible_instance_norm", 1), ("sparsity", "random"),
     ("use_reversible_instance_norm", {"afine": True}),
     ("likelihood", "gaussian"), ("loss_fn", "mse"),
@@ -47,3 +48,9 @@ def test_an_unknown_argument_is_named(tiny_model, typo):
     """`**kwargs` must not swallow it; the network's data sizes are no arguments either."""
     with pytest.raises(ValueError, match=typo):
         tiny_model(**{typo: 8})
+
+
+def test_counts_of_numpy_are_counts(tiny_model, waves):
+    """Torch and Lightning take Python's integers only, and a grid search gives numpy's."""
+    plain = tiny_model(batch_size=4, n_epochs=2).fit(waves()).predict(4)
+    assert tiny_model(batch_size=np.int64(4), n_epochs=np.int64(2)).fit(waves()).predict(4) == plain

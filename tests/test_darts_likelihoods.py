@@ -123,8 +123,8 @@ def noisy_level(tiny_model, level, components, **options):
     noise = np.random.default_rng(0).normal(scale=0.1, size=(100, 2))
     series = TimeSeries.from_values(level + noise[:, :components])
     sizes = {"d_model": 64, "nhead": 4, "dim_feedforward": 256, "batch_size": 32, "n_epochs": 30}
-    options = {"likelihood": GaussianLikelihood(), **sizes, **options}
-    model = tiny_model(10, 5, **options)
+    training = {"likelihood": GaussianLikelihood(), "optimizer_kwargs": {"lr": 1e-3}}
+    model = tiny_model(10, 5, **training, **sizes, **options)
     return model.fit(series).predict(100, num_samples=100, random_state=0)
 
 
@@ -139,9 +139,12 @@ def test_a_gaussian_finds_the_level_of_a_noisy_constant(tiny_model, components, 
 
 @pytest.mark.parametrize("level", [0.5, 10.0, 1000.0])
 def test_a_gaussian_finds_the_deviation_at_any_level(tiny_model, level):
-    """The noise has the deviation 0.1, and no level is added to it by undoing the norm."""
+    """The noise has the deviation 0.1, and no level is added to it by undoing the norm.
+
+    Of the first output chunk: in a roll-out samples are fed back, and drift.
+    """
     samples = noisy_level(tiny_model, level, 1, trainer={"limit_train_batches": 1.0})
-    assert 0.05 < samples.all_values().std() < 0.2
+    assert 0.07 < samples[:5].all_values().std() < 0.14
     assert np.abs(samples.quantile(0.5).values() - level).mean() < 0.1
 
 

@@ -91,6 +91,7 @@ def test_metrics_and_schedulers_work(tiny_model, waves):
         optimizer_cls=torch.optim.AdamW,
         lr_scheduler_cls=torch.optim.lr_scheduler.ExponentialLR,
         lr_scheduler_kwargs={"gamma": 0.5},
+        optimizer_kwargs={"lr": 1e-3},
         trainer={"callbacks": [watcher]},
     ).fit(waves(), val_series=waves(seed=1))
     assert {"train_MeanAbsoluteError", "val_MeanAbsoluteError"} <= set(watcher.epochs[-1])

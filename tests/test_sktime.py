@@ -403,7 +403,7 @@ def test_training_uses_one_device_unless_told():
 
 
 def test_files_hold_no_data_but_the_context():
-    small, large = (make().fit(noise(rows), fh=FH) for rows in (50, 5000))
+    small, large = (make().fit(noise(rows), fh=FH) for rows in (50, 2500))
     assert len(pickle.dumps(large)) - len(pickle.dumps(small)) < 100
 
 
@@ -740,6 +740,8 @@ def test_the_horizon_is_needed_in_fit_only_without_an_output_length():
         ({"early_stopping_patience": 0}, "`early_stopping_patience` must be an integer of at"),
         ({"lr": 0.0}, "`lr` must be a number, positive; got 0.0"),
         ({"validation_fraction": 1.0}, "`validation_fraction` must be a number, between 0 and 1"),
+        ({"random_state": -1}, "`random_state` must be an integer of at least 0; got -1"),
+        ({"random_state": 2**32}, r"`random_state` must be below 2 \*\* 32; got 4294967296"),
         ({"scaler": "robust"}, "`scaler` must be one of 'standard', None; got 'robust'"),
         ({"fit_after_pretrain": "no"}, "`fit_after_pretrain` must be one of 'zero-shot'"),
         ({"quantiles": (0.5,)}, "`quantiles` must be a tuple of numbers between 0 and 1"),

@@ -16,6 +16,9 @@ PADDING_MODES = ("replicate", "circular")
 # Where `patch_length` is left out.
 LONGEST_PATCH = 24
 FEWEST_TOKENS = 16
+# Largest magnitude of a value that weights of so many bits can train on: the fourth root of their
+# largest number, as Adam squares the gradient of a squared error.
+LARGEST_VALUE = {32: 2.0**32, 64: 2.0**256}
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,92 @@
+"""What `fit` does when the user chose neither schedule, clipping nor early stopping."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from pytorch_lightning.callbacks import Callback, EarlyStopping
+
+from informer_forecaster.adapters._darts_training import KeepBestWeights, rate_factor
+
+
+class Losses(Callback):
+    """Note the validation loss and the weights of every epoch, and the rate of every step."""
+
+    def __init__(self):
+        self.losses, self.weights, self.rates, self.norms = [], [], [], []
+
+    def on_validation_epoch_end(self, trainer, pl_module):
+        if not trainer.sanity_checking:
+            self.losses.append(float(trainer.callback_metrics["val_loss"]))
+            self.weights.append({k: v.clone() for k, v in pl_module.state_dict().items()})
+
+    def on_before_optimizer_step(self, trainer, pl_module, optimizer):  # noqa: ARG002
+        self.rates.append(optimizer.param_groups[0]["lr"])
+
+    def on_train_batch_end(self, trainer, pl_module, *_):  # noqa: ARG002
+        gradients = [p.grad.flatten() for p in pl_module.parameters() if p.grad is not None]
+        self.norms.append(float(torch.cat(gradients).norm()))
+
+
+def fit(tiny_model, waves, callbacks=(), **options):
+    losses = Losses()
+    trainer = {"callbacks": [losses, *callbacks], **options.pop("trainer", {})}
+    model = tiny_model(trainer=trainer, **options).fit(waves(), val_series=waves(seed=1))
+    return model, losses
+
+
+def test_training_stops_early_and_keeps_the_best_weights(tiny_model, waves):
+    """At this rate the loss soon rises; the last weights would be worse than earlier ones."""
+    model, seen = fit(tiny_model, waves, n_epochs=60, optimizer_kwargs={"lr": 0.05})
+    best = seen.losses.index(min(seen.losses))
+    assert len(seen.losses) == best + 1 + 3 < 60
+    for name, value in model.model.state_dict().items():
+        assert torch.equal(value, seen.weights[best][name]), name
+
+
+def test_without_a_validation_series_all_epochs_are_trained(tiny_model, waves):
+    assert tiny_model(n_epochs=5).fit(waves()).epochs_trained == 5
+
+
+def test_none_trains_all_epochs_and_keeps_the_last_weights(tiny_model, waves):
+    options = {"n_epochs": 8, "optimizer_kwargs": {"lr": 0.05}, "early_stopping_patience": None}
+    model, seen = fit(tiny_model, waves, **options)
+    assert len(seen.losses) == 8
+    assert torch.equal(
+        model.model.network.projection.weight, seen.weights[-1]["network.projection.weight"]
+    )
+
+
+def test_an_early_stopping_of_the_user_takes_the_place(tiny_model, waves):
+    own = EarlyStopping("val_loss", patience=1, min_delta=1e9)
+    model, seen = fit(tiny_model, waves, callbacks=[own], n_epochs=8)
+    assert len(seen.losses) == 2  # the first is better than infinity
+    stoppers = [c for c in model.trainer.callbacks if isinstance(c, EarlyStopping)]
+    assert stoppers == [own]
+
+
+def test_early_stopping_goes_on_from_its_state():
+    """A resumed training must not forget its best weights."""
+    first, second = KeepBestWeights(2), KeepBestWeights(2)
+    first.best_weights, first.best_score = {"a": torch.ones(1)}, torch.tensor(0.5)
+    second.load_state_dict(first.state_dict())
+    assert second.best_weights == {"a": torch.ones(1)}
+    assert float(second.best_score) == 0.5
+
+
+def test_the_rate_warms_up_and_decays_over_the_steps_there_are(tiny_model, waves):
+    _, seen = fit(tiny_model, waves, n_epochs=20, optimizer_kwargs={"lr": 0.1})
+    assert len(seen.rates) <= 40
+    expected = [0.1 * rate_factor(step, 40) for step in range(len(seen.rates))]
+    assert seen.rates == pytest.approx(expected)
+
+
+def test_the_gradient_is_clipped_unless_the_trainer_says_otherwise(tiny_model, waves):
+    """Waves of deviation 1000: the loss is in their units, and so are its gradients."""
+    large = lambda **k: waves(**k) * 1000.0  # noqa: E731
+    _, clipped = fit(tiny_model, large)
+    assert max(clipped.norms) <= 1.0 + 1e-6
+    _, own = fit(tiny_model, large, trainer={"gradient_clip_val": 2.0})
+    assert max(own.norms) == pytest.approx(2.0, rel=1e-5)
+    _, free = fit(tiny_model, large, trainer={"gradient_clip_val": 0.0})
+    assert max(free.norms) > 100.0
