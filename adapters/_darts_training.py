@@ -15,7 +15,6 @@ from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
 
-LEARNING_RATE = 2e-4
 WARM_UP_STEPS = 100  # at most; never more than a tenth of all steps
 GRADIENT_NORM = 1.0
 

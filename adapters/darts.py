@@ -18,11 +18,16 @@ from darts.utils.data.torch_datasets.utils import TorchTrainingSample
 from darts.utils.serialization import add_safe_globals
 
 from informer_forecaster._network import InformerConfig
-from informer_forecaster._network.config import ARCHITECTURE, LARGEST_VALUE, LENGTHS, check_integer
+from informer_forecaster._network.config import (
+    ARCHITECTURE,
+    LARGEST_VALUE,
+    LEARNING_RATE,
+    LENGTHS,
+    check_integer,
+)
 
 from ._darts_files import SAFE_GLOBALS, SealedFilesModel
 from ._darts_module import _InformerModule
-from ._darts_training import LEARNING_RATE
 from ._linear_start import moves_with_the_series
 from ._one_at_a_time import one_at_a_time
 from ._pretrained import load_model, save_model

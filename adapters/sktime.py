@@ -14,6 +14,7 @@ from sktime.utils.validation.forecasting import check_fh
 from sktime.utils.warnings import warn
 
 from informer_forecaster._network import InformerConfig
+from informer_forecaster._network.config import LEARNING_RATE
 
 from ._global_model import GlobalModel, interpolate_quantiles, rows_to_train
 from ._one_at_a_time import one_at_a_time
@@ -213,7 +214,7 @@ class InformerForecaster(BaseForecaster):
         use_reversible_instance_norm: bool = True,
         n_epochs: int = 100,
         batch_size: int = 32,
-        lr: float = 1e-3,
+        lr: float = LEARNING_RATE,
         early_stopping_patience: int | None = None,
         validation_fraction: float = 0.2,
         quantiles: tuple[float, ...] | None = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95),

@@ -84,7 +84,6 @@ ROOMS = {
             CALENDAR,
             VALIDATION,
             DARTS_MODULE,
-            DARTS_TRAINING,
             LINEAR_START,
             DARTS_FILES,
             LOCK,

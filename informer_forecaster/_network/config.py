@@ -13,6 +13,7 @@ ACTIVATIONS = ("gelu", "relu")
 SPARSITIES = ("sampled", "moment")
 PADDING_MODES = ("replicate", "circular")
 
+LEARNING_RATE = 2e-4  # of Adam, in both adapters
 # Where `patch_length` is left out.
 LONGEST_PATCH = 24
 FEWEST_TOKENS = 16
