@@ -19,6 +19,7 @@ from sklearn.preprocessing import PowerTransformer, RobustScaler, StandardScaler
 
 from informer_forecaster import InformerModel
 from informer_forecaster.adapters import _pretrained_files
+from informer_forecaster.adapters._pretrained_files import config_checksum
 
 QUIET = dict.fromkeys(("enable_progress_bar", "enable_model_summary", "logger"), False)
 TRAINER = {"accelerator": "cpu", **QUIET}
@@ -200,9 +201,10 @@ def copied(pristine, tmp_path):
 
 
 def edit(directory, **changes):
-    """Change entries of the configuration."""
+    """Change entries of the configuration, and the checksum with them."""
     path = directory / "config.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    config = {**json.loads(path.read_text()), **changes}
+    path.write_text(json.dumps({**config, "config_checksum": config_checksum(config)}))
 
 
 def edit_argument(directory, **changes):
