@@ -68,7 +68,9 @@ ROOMS = {
     PLAIN_SERIES: Room(top=("numpy", "pandas", "torch", "darts", PLAIN_VALUES)),
     PLAIN_VALUES: Room(top=("numpy", "sklearn", "torch", "darts", CALENDAR)),
     SEALED_FILES: Room(),
-    DARTS_FILES: Room(top=("pytorch_lightning", "darts", CALENDAR, DARTS_MODULE, SEALED_FILES)),
+    DARTS_FILES: Room(
+        top=("pandas", "pytorch_lightning", "darts", CALENDAR, DARTS_MODULE, SEALED_FILES)
+    ),
     DARTS: Room(
         top=(
             "torch",
