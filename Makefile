@@ -8,7 +8,7 @@ RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint format clean
+.PHONY: help demo test test-all lint format docs clean
 
 help:
 	@echo "make demo      fit, backtest and forecast real data, and draw the chart"
@@ -16,13 +16,14 @@ help:
 	@echo "make test-all  every test"
 	@echo "make lint      formatting, lint rules and types"
 	@echo "make format    apply the formatting and the safe fixes"
+	@echo "make docs      the documentation site, in docs/_build; warnings are errors"
 	@echo "make clean     remove .venv and what tools and builds left behind"
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || \
 		{ echo "informer-forecaster needs Python 3.11 or newer: make PYTHON=/path/to/python3.11"; exit 1; }
 	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
-	$(RUN) -m pip install --disable-pip-version-check -c constraints.txt -e ".[test]"
+	$(RUN) -m pip install --disable-pip-version-check -c constraints.txt -e ".[docs,test]"
 	@touch $@
 
 demo: $(INSTALLED)
@@ -43,5 +44,9 @@ format: $(INSTALLED)
 	$(RUN) -m ruff check --fix --exit-zero --quiet .
 	$(RUN) -m ruff format .
 
+docs: $(INSTALLED)
+	$(RUN) -m sphinx --fail-on-warning --keep-going --nitpicky --quiet docs docs/_build
+	@echo "docs/_build/index.html"
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist docs/_build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

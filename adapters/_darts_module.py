@@ -61,6 +61,7 @@ class _InformerModule(PLForecastingModule):
         super().__init__(**{k: v for k, v in kwargs.items() if k not in NETWORK_FIELDS})
         config = {k: v for k, v in kwargs.items() if k in NETWORK_FIELDS | LENGTHS}
         self.network = Informer(InformerConfig(**config), dropout=_Dropout)
+        self._generators: tuple[torch.Tensor, list[torch.Tensor]] | None = None
         if compile_network:
             # In place, so that the names of the parameters stay.
             self.network.compile(fullgraph=True)
@@ -120,6 +121,28 @@ class _InformerModule(PLForecastingModule):
     ) -> Any:
         """Forecast a batch."""
         return super().predict_step(self._cast(batch), batch_idx, dataloader_idx)
+
+    # A training that was interrupted goes on with the random numbers that it would have drawn next.
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add the state of torch's generators, which shuffle, drop and sample keys."""
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["generators"] = (torch.get_rng_state(), torch.cuda.get_rng_state_all())
+
+    def on_fit_start(self) -> None:
+        """Put the generators back where the checkpoint left them, if training resumes from one."""
+        super().on_fit_start()
+        if self._generators is not None and self.trainer.ckpt_path is not None:
+            state, device_states = self._generators
+            torch.set_rng_state(state.cpu())
+            if len(device_states) == torch.cuda.device_count():
+                torch.cuda.set_rng_state_all([each.cpu() for each in device_states])
+        self._generators = None
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the state of the generators for the training that may follow."""
+        super().on_load_checkpoint(checkpoint)
+        self._generators = checkpoint.get("generators")
 
     def _cast(self, batch: Batch) -> Batch:
         """Cast the tensors of a batch to the dtype of the weights."""

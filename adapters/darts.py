@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, Literal, Self, TypeVar
@@ -14,13 +15,15 @@ from darts.models.forecasting.torch_forecasting_model import (
     TorchForecastingModel,
 )
 from darts.utils.data.torch_datasets.utils import TorchTrainingSample
-from darts.utils.serialization import add_safe_globals, safe_globals
+from darts.utils.serialization import add_safe_globals
 
 from informer_forecaster._network import InformerConfig
 from informer_forecaster._network.config import ARCHITECTURE, LARGEST_VALUE, LENGTHS, check_integer
 
+from ._darts_files import SAFE_GLOBALS, SealedFilesModel
 from ._darts_module import _InformerModule, moves_with_the_series
 from ._one_at_a_time import one_at_a_time
+from ._pretrained import load_model, save_model
 from ._validation import (
     as_list,
     check_arguments,
@@ -40,7 +43,7 @@ def _described_by(method: Any) -> Callable[[Method], Method]:
     return described
 
 
-class InformerModel(MixedCovariatesTorchModel):
+class InformerModel(SealedFilesModel):
     """The Informer of Zhou et al. (AAAI 2021) as a Darts model; see its constructor."""
 
     train_sample: Any  # Darts leaves it without a type
@@ -57,7 +60,7 @@ class InformerModel(MixedCovariatesTorchModel):
         dim_feedforward: int = InformerConfig.dim_feedforward,
         dropout: float = InformerConfig.dropout,
         activation: Literal["gelu", "relu"] = InformerConfig.activation,
-        attention: Literal["prob", "full"] = InformerConfig.attention,
+        attention: str = InformerConfig.attention,
         sampling_factor: int = InformerConfig.sampling_factor,
         sparsity: Literal["sampled", "moment"] = InformerConfig.sparsity,
         distil: bool = InformerConfig.distil,
@@ -111,7 +114,8 @@ class InformerModel(MixedCovariatesTorchModel):
         activation
             Activation of the feed-forward network, ``"gelu"`` or ``"relu"``. Default: ``"gelu"``.
         attention
-            Self-attention, ``"prob"`` (ProbSparse) or ``"full"``. Default: ``"prob"``.
+            Self-attention, ``"prob"`` (ProbSparse), ``"full"``, or a name given to
+            :func:`~informer_forecaster.register_attention`. Default: ``"prob"``.
         sampling_factor
             How many queries ProbSparse attention keeps: ``sampling_factor * ceil(ln L)``. Larger is
             closer to full attention and slower. Default: ``5``.
@@ -454,7 +458,7 @@ class InformerModel(MixedCovariatesTorchModel):
             n, series, past_covariates, future_covariates, stride=stride, bounds=bounds
         )
 
-    # Loading: Darts refuses classes outside of it unless they are named
+    # Loading
 
     @property
     def _ckpt_skipped_params(self) -> list[str]:
@@ -462,27 +466,70 @@ class InformerModel(MixedCovariatesTorchModel):
         free = ["input_chunk_length", "output_chunk_length", "start_token_length", "dropout"]
         return [*super()._ckpt_skipped_params, *free, "compile_network"]
 
-    @staticmethod
-    def load(*args: Any, **kwargs: Any) -> TorchForecastingModel:
-        """Load a model that :meth:`save` wrote; parameters as in Darts."""
-        with safe_globals(_SAFE_GLOBALS):
-            return TorchForecastingModel.load(*args, **kwargs)
+    # Exchange: files that hold data only, and are read without unpickling
 
-    @staticmethod
-    def load_from_checkpoint(*args: Any, **kwargs: Any) -> TorchForecastingModel:
-        """Load a model from an automatically saved checkpoint; parameters as in Darts."""
-        with safe_globals(_SAFE_GLOBALS):
-            return TorchForecastingModel.load_from_checkpoint(*args, **kwargs)
+    def save_pretrained(self, directory: str | os.PathLike[str], *, clean: bool = False) -> None:
+        """Write the fitted model as data: JSON and safetensors, nothing pickled.
 
-    def load_weights_from_checkpoint(self, *args: Any, **kwargs: Any) -> None:
-        """Load only the weights of a saved model or checkpoint; parameters as in Darts.
+        Configuration, weights, and what encoders and their scaler have learnt go to the files; the
+        trainer's arguments and the state of the optimizer do not. An older model in `directory` is
+        replaced once all of the new one is on the disk.
 
-        The weights move to another input length, output length, start token or dropout. The linear
-        map of `lookback_skip` keeps what it knows of each distance from the first forecast step,
-        and is zero where it knows nothing.
+        Parameters
+        ----------
+        directory : str or os.PathLike
+            A new or empty directory, or that of another pretrained model.
+        clean : bool
+            Whether to leave out the series of the training, as in Darts' `save`: forecasts of the
+            loaded model then need a `series`.
+
+        Raises
+        ------
+        ValueError
+            If the model is not fitted, an argument of it is no data (a function among the encoders,
+            a likelihood of one's own), or `directory` holds other files.
+
+        Examples
+        --------
+        >>> from tempfile import TemporaryDirectory
+        >>> from darts.utils.timeseries_generation import sine_timeseries
+        >>> from informer_forecaster import InformerModel
+        >>> quiet = {"enable_progress_bar": False, "enable_model_summary": False, "logger": False}
+        >>> model = InformerModel(24, 12, d_model=8, n_epochs=1, pl_trainer_kwargs=quiet)
+        >>> model = model.fit(sine_timeseries(length=60, freq="h"))
+        >>> with TemporaryDirectory() as directory:
+        ...     model.save_pretrained(directory)
+        ...     loaded = InformerModel.from_pretrained(directory, pl_trainer_kwargs=quiet)
+        >>> loaded.predict(12) == model.predict(12)
+        True
         """
-        with safe_globals(_SAFE_GLOBALS):
-            super().load_weights_from_checkpoint(*args, **kwargs)
+        save_model(self, directory, clean)
+
+    @classmethod
+    def from_pretrained(cls, directory: str | os.PathLike[str], **kwargs: Any) -> Self:
+        """Make the model that :meth:`save_pretrained` wrote, without unpickling anything.
+
+        Parameters
+        ----------
+        directory : str or os.PathLike
+            Where the files are.
+        **kwargs
+            Arguments of the constructor that the weights do not depend on: how it runs
+            (`pl_trainer_kwargs`, `work_dir`, ...) and how it is trained further (`n_epochs`,
+            `optimizer_kwargs`, `loss_fn`, ...).
+
+        Raises
+        ------
+        ValueError
+            If a file is missing, damaged or of an unknown version, the weights do not fit the
+            configuration, or an argument belongs to the trained model.
+
+        Examples
+        --------
+        See :meth:`save_pretrained`.
+        """
+        model: Self = load_model(cls, directory, kwargs)
+        return model
 
 
 def _time_features_in(encoders: dict[str, Any] | None) -> TimeFeatures | None:
@@ -491,6 +538,12 @@ def _time_features_in(encoders: dict[str, Any] | None) -> TimeFeatures | None:
     return next((encoder for encoder in future if isinstance(encoder, TimeFeatures)), None)
 
 
-_SAFE_GLOBALS = [InformerModel, _InformerModule, TimeFeatures]
+def calendar_names(model: InformerModel) -> tuple[str, ...]:
+    """Names of the calendar features of a fitted model: its last future covariates."""
+    features = _time_features_in(model.add_encoders)
+    return () if features is None else features.names
+
+
+SAFE_GLOBALS.append(InformerModel)
 # Ensembles and conformal models load their parts by Darts' own loaders, outside of ours.
-add_safe_globals(_SAFE_GLOBALS)
+add_safe_globals(SAFE_GLOBALS)

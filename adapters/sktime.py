@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,7 @@ from ._sktime_data import (
     split_series,
     steps_ahead,
 )
+from ._sktime_files import load_archive, save_archive
 from ._sktime_index import Step, labels_after
 from ._sktime_parameters import (
     architecture,
@@ -70,8 +72,8 @@ class InformerForecaster(BaseForecaster):
         Fraction of values dropped in training.
     activation : {"gelu", "relu"}
         Activation of the feed-forward network.
-    attention : {"prob", "full"}
-        Self-attention: ProbSparse or full.
+    attention : str
+        Self-attention: ``"prob"`` (ProbSparse), ``"full"``, or one given to `register_attention`.
     sampling_factor : int
         How many queries ProbSparse attention keeps: ``sampling_factor * ceil(ln L)``.
     sparsity : {"sampled", "moment"}
@@ -561,6 +563,37 @@ class InformerForecaster(BaseForecaster):
             "enable_model_summary": self.verbose,
         }
         return {**defaults, **(self.pl_trainer_kwargs or {})}
+
+    # Files
+
+    def save(self, path: str | Path | None = None, serialization_format: str = "pickle") -> Any:
+        """Save to memory, or all or nothing to ``path`` + ``.zip``; parameters as in sktime."""
+        if path is None or not isinstance(path, str | Path):
+            return super().save(path, serialization_format)
+        return save_archive(super().save, path, serialization_format)
+
+    @classmethod
+    def load_from_path(cls, serial: str | Path, trusted: bool = False) -> InformerForecaster:
+        """Load an archive that :meth:`save` wrote, and run no code that it may hold.
+
+        ``sktime.base.load`` comes here too, after it has read the class from the archive; for a
+        file of doubtful origin call this method.
+
+        Parameters
+        ----------
+        serial : str or pathlib.Path
+            The archive, with its ``.zip``.
+        trusted : bool
+            Whether to load strange classes and archives without a seal, too.
+
+        Raises
+        ------
+        ValueError
+            If the archive is damaged, is not of this package or holds strange classes.
+        """
+        if trusted:
+            return super().load_from_path(serial)
+        return load_archive(cls, serial)
 
     @classmethod
     def get_test_params(cls, parameter_set: str = "default") -> list[dict[str, Any]]:

@@ -1,11 +1,13 @@
 """The Informer for long-sequence time-series forecasting, in PyTorch, for Darts and for sktime.
 
-============================  =====================================================================
-:class:`InformerModel`        the Darts model (``pip install "informer-forecaster[darts]"``)
-:class:`InformerForecaster`   the sktime estimator (``pip install "informer-forecaster[sktime]"``)
-:class:`Informer`             the network, a ``torch.nn.Module``
-:class:`InformerConfig`       the sizes and architecture of a network
-============================  =====================================================================
+=============================  =====================================================================
+:class:`InformerModel`         the Darts model (``pip install "informer-forecaster[darts]"``)
+:class:`InformerForecaster`    the sktime estimator (``pip install "informer-forecaster[sktime]"``)
+:class:`Informer`              the network, a ``torch.nn.Module``
+:class:`InformerConfig`        the sizes and architecture of a network
+:func:`load_original_weights`  the network with weights that the original code trained
+:func:`register_attention`     lets ``attention=`` name a self-attention of your own
+=============================  =====================================================================
 
 The first two are imported at first use, so that this package needs neither framework.
 """
@@ -17,13 +19,26 @@ from importlib import metadata
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
-from informer_forecaster._network import Informer, InformerConfig
+from informer_forecaster._network import (
+    Informer,
+    InformerConfig,
+    load_original_weights,
+    register_attention,
+)
 
 if TYPE_CHECKING:
     from informer_forecaster.adapters.darts import InformerModel
     from informer_forecaster.adapters.sktime import InformerForecaster
 
-__all__ = ["Informer", "InformerConfig", "InformerForecaster", "InformerModel", "__version__"]
+__all__ = [
+    "Informer",
+    "InformerConfig",
+    "InformerForecaster",
+    "InformerModel",
+    "__version__",
+    "load_original_weights",
+    "register_attention",
+]
 
 try:
     __version__ = metadata.version("informer-forecaster")
@@ -37,7 +52,9 @@ _LAZY: Final = {
     "InformerForecaster": ("informer_forecaster.adapters.sktime", "sktime"),
 }
 # What the extras install and the adapters import. A missing module of any other name is a fault.
-_FRAMEWORKS: Final = frozenset({"darts", "pandas", "pytorch_lightning", "skbase", "sktime"})
+_FRAMEWORKS: Final = frozenset(
+    {"darts", "pandas", "pytorch_lightning", "safetensors", "skbase", "sktime"}
+)
 
 if not TYPE_CHECKING:  # type checkers take every name for defined where a module has __getattr__
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import logging
 import os
 import signal
 import traceback
+from pathlib import Path
 
 # Read when torch and matplotlib are imported, so set before any test module is. With two threads a
 # network as small as the tests' takes several times longer than with one.
@@ -42,6 +44,15 @@ def scratch_directory(tmp_path_factory: pytest.TempPathFactory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("cwd"))
         yield
+
+
+@pytest.fixture(scope="module")
+def script():
+    """Import a script of docs/benchmarks by its name."""
+    folder = Path(__file__).parents[1] / "docs" / "benchmarks"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(folder)
+        yield importlib.import_module
 
 
 @pytest.fixture(scope="session")

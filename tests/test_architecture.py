@@ -16,13 +16,31 @@ CALENDAR = f"{ADAPTERS}.time_features"
 VALIDATION = f"{ADAPTERS}._validation"
 LOCK = f"{ADAPTERS}._one_at_a_time"
 DARTS = f"{ADAPTERS}.darts"
+PRETRAINED = f"{ADAPTERS}._pretrained"
+PRETRAINED_FILES = f"{ADAPTERS}._pretrained_files"
+PLAIN_SERIES = f"{ADAPTERS}._plain_series"
+PLAIN_VALUES = f"{ADAPTERS}._plain_values"
 DARTS_MODULE = f"{ADAPTERS}._darts_module"
+DARTS_FILES = f"{ADAPTERS}._darts_files"
+SEALED_FILES = f"{ADAPTERS}._sealed_files"
 SKTIME = f"{ADAPTERS}.sktime"
 GLOBAL_MODEL = f"{ADAPTERS}._global_model"
 MODEL_HOLDER = f"{ADAPTERS}._model_holder"
 SKTIME_DATA = f"{ADAPTERS}._sktime_data"
+SKTIME_FILES = f"{ADAPTERS}._sktime_files"
 SKTIME_INDEX = f"{ADAPTERS}._sktime_index"
 SKTIME_PARAMETERS = f"{ADAPTERS}._sktime_parameters"
+EXPLAIN = "informer_forecaster.explain"
+ATTENTION_MAP = f"{EXPLAIN}.attention_map"
+TOKENS = f"{EXPLAIN}.tokens"
+CHECKS = f"{EXPLAIN}.checks"
+PLOTS = f"{EXPLAIN}.plots"
+EXPLANATION = f"{EXPLAIN}.explanation"
+IMPORTANCE = f"{EXPLAIN}.importance"
+WINDOWS = f"{EXPLAIN}.windows"
+RESULT = f"{EXPLAIN}.result"
+EXPLAINER = f"{EXPLAIN}.explainer"
+ATTENTION = f"{EXPLAIN}.attention"
 
 
 class Room(NamedTuple):
@@ -45,19 +63,58 @@ ROOMS = {
     VALIDATION: Room(top=("numpy", "pandas", "darts", NETWORK)),
     DARTS_MODULE: Room(top=("torch", "darts", NETWORK)),
     LOCK: Room(),
-    DARTS: Room(top=("torch", "darts", NETWORK, CALENDAR, LOCK, VALIDATION, DARTS_MODULE)),
+    PRETRAINED: Room(
+        top=("numpy", "pandas", "torch", "darts", PLAIN_SERIES, PLAIN_VALUES, PRETRAINED_FILES)
+    ),
+    PRETRAINED_FILES: Room(top=("torch", "safetensors")),
+    PLAIN_SERIES: Room(top=("numpy", "pandas", "torch", "darts", PLAIN_VALUES)),
+    PLAIN_VALUES: Room(top=("numpy", "sklearn", "torch", "darts", CALENDAR)),
+    SEALED_FILES: Room(),
+    DARTS_FILES: Room(top=("pytorch_lightning", "darts", CALENDAR, DARTS_MODULE, SEALED_FILES)),
+    DARTS: Room(
+        top=(
+            "torch",
+            "darts",
+            NETWORK,
+            CALENDAR,
+            LOCK,
+            VALIDATION,
+            DARTS_MODULE,
+            DARTS_FILES,
+            PRETRAINED,
+        )
+    ),
     SKTIME: Room(
         top=(
             *("numpy", "pandas", "sktime", NETWORK),
-            *(GLOBAL_MODEL, LOCK, SKTIME_DATA, SKTIME_INDEX, SKTIME_PARAMETERS),
+            *(GLOBAL_MODEL, LOCK, SKTIME_DATA, SKTIME_FILES, SKTIME_INDEX, SKTIME_PARAMETERS),
         ),
         later=("torch", "pytorch_lightning", "darts"),
     ),
     GLOBAL_MODEL: Room(top=("numpy", SKTIME_DATA), later=(MODEL_HOLDER,)),
     MODEL_HOLDER: Room(top=("numpy", "torch", "pytorch_lightning", "darts", DARTS)),
     SKTIME_DATA: Room(top=("numpy", "pandas", NETWORK, SKTIME_INDEX, CALENDAR)),
+    SKTIME_FILES: Room(top=(SEALED_FILES,), later=("torch", "darts")),
     SKTIME_INDEX: Room(top=("pandas",)),
     SKTIME_PARAMETERS: Room(top=("numpy", NETWORK)),
+    EXPLAIN: Room(top=(ATTENTION_MAP, EXPLAINER, EXPLANATION, RESULT)),
+    TOKENS: Room(top=("numpy", "pandas")),
+    ATTENTION_MAP: Room(top=("numpy", "pandas")),
+    ATTENTION: Room(top=("pandas", "torch", NETWORK, ATTENTION_MAP, TOKENS)),
+    IMPORTANCE: Room(
+        top=("numpy", "pandas", "torch", "darts", NETWORK, ATTENTION, ATTENTION_MAP),
+    ),
+    WINDOWS: Room(top=("numpy", "torch", "darts", DARTS, IMPORTANCE)),
+    CHECKS: Room(top=(NETWORK, VALIDATION)),
+    PLOTS: Room(top=("numpy", "pandas", "matplotlib", ATTENTION_MAP)),
+    EXPLANATION: Room(top=("numpy", "pandas", "matplotlib", ATTENTION_MAP, PLOTS)),
+    RESULT: Room(top=("darts", EXPLANATION)),
+    EXPLAINER: Room(
+        top=(
+            *("pandas", "darts", NETWORK, DARTS, VALIDATION),
+            *(CHECKS, EXPLANATION, IMPORTANCE, RESULT, WINDOWS),
+        )
+    ),
 }
 
 

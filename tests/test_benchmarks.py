@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import pandas as pd
 import pytest
@@ -17,18 +15,6 @@ from informer_forecaster._network.attention import FullAttention, ProbSparseAtte
 from informer_forecaster._network.sparsity import num_selected
 
 FOLDER = Path(__file__).parents[1] / "docs" / "benchmarks"
-
-
-@pytest.fixture(scope="module")
-def script():
-    """Import a script of docs/benchmarks by its name."""
-
-    def load(name: str) -> ModuleType:
-        return importlib.import_module(name)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(FOLDER)
-        yield load
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The model among the tools around it: other models' places, subclasses, search, ONNX, silence."""
+"""The model among the tools around it: other models' places, subclasses, search, silence."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from darts.models import ConformalNaiveModel, NaiveEnsembleModel, TransformerModel
 from darts.utils.likelihood_models.torch import QuantileRegression
-from darts.utils.onnx import run_onnx_prediction
 
 import informer_forecaster
 from informer_forecaster import InformerModel
@@ -107,31 +106,6 @@ def test_ensembles_and_conformal_intervals(tiny_model, waves):
     conformal = ConformalNaiveModel(members[0], quantiles=[0.1, 0.5, 0.9])
     bands = conformal.predict(4, series, predict_likelihood_parameters=True).values()
     assert (np.diff(bands, axis=1) >= 0).all()
-
-
-@pytest.mark.parametrize("attention", ["prob", "full"])
-@pytest.mark.parametrize("covariates", [False, True])
-def test_an_onnx_export_forecasts_the_same(tiny_model, waves, tmp_path, attention, covariates):
-    """A service runs the export without torch: it must be the same model to rounding."""
-    onnxruntime = pytest.importorskip("onnxruntime")
-    pytest.importorskip("onnxscript")
-    series = waves(60, 2, dtype=np.float32)
-    given = {}
-    if covariates:
-        given = {
-            "past_covariates": waves(60, dtype=np.float32),
-            "future_covariates": waves(80, dtype=np.float32),
-        }
-    # Calendar features come from Darts' encoders, which the runner outside Darts does not have.
-    options = {"attention": attention, "sampling_factor": 1, "time_features": False}
-    model = tiny_model(24, 6, **options).fit(series, **given)
-    path = str(tmp_path / "model.onnx")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        model.to_onnx(path)
-    session = onnxruntime.InferenceSession(path)
-    forecast = run_onnx_prediction(n=6, session=session, series=series, **given)
-    assert np.allclose(forecast.values(), model.predict(6, **given).values(), rtol=1e-4)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -1,241 +1,239 @@
-"""Score the Informer, its ablations and Darts' other forecasters on the ETT data sets.
+"""Score the Informer, its variants and other forecasters on the ETT data sets.
 
-The standard protocol: all seven columns, scaled by the training part, every test window at stride
-1, mean squared and absolute error on scaled data. Hyper-parameters are fixed here for all data
-sets; a network keeps the weights of its best validation epoch. Each finished cell is a row of
-ett.csv and is not run again; docs/accuracy.md is written from that file.
+Each finished cell (data set, horizon, method, seed) is a row of ett.csv and is not run again; a
+recipe that changed is. docs/accuracy.md and its figures are written from that file.
 
-    python docs/benchmarks/ett.py --data path/to/ett --horizons 96 --methods informer dlinear
+    python docs/benchmarks/ett.py --data path/to/ett --horizons standard --methods informer dlinear
+    python docs/benchmarks/ett.py --data path/to/ett --horizons 96 --ablation distilling
+    python docs/benchmarks/ett.py --smoke
 """
 
+from __future__ import annotations
+
 import argparse
-import csv
+import json
 import logging
 import os
-import platform
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 # Read when torch is imported. Networks this small are slower on two threads than on one.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import numpy as np
-import pandas as pd
-from darts import TimeSeries
-from darts.dataprocessing.transformers import Scaler
-from darts.datasets import ETTh1Dataset, ETTh2Dataset, ETTm1Dataset
-from darts.models import (
-    DLinearModel,
-    GlobalNaiveSeasonal,
-    NLinearModel,
-    TiDEModel,
-    TransformerModel,
+import torch
+from accuracy_page import PAGE, write_page
+from methods import ABLATIONS, METHODS, PATIENCE, Method, find
+from protocol import (
+    DATASETS,
+    WAVES,
+    Dataset,
+    Parts,
+    columns_of,
+    load_parts,
+    score,
+    validation_windows,
 )
 from pytorch_lightning.callbacks import EarlyStopping
-from sklearn.preprocessing import StandardScaler
+from results import append, is_finished, read
 from tqdm import tqdm
 
-from informer_forecaster import InformerModel
-
 RESULTS = Path(__file__).with_suffix(".csv")
-PAGE = Path(__file__).parents[1] / "accuracy.md"
-CELL = ["data", "method", "look_back", "horizon", "seed"]
-FIELDS = [*CELL, "validation_mse", "mse", "mae", "seconds", "parameters"]
-HOURS = {"train": 8640, "validation": 2880, "test": 2880}
-DATA = {"ETTh1": (ETTh1Dataset, 1), "ETTh2": (ETTh2Dataset, 1), "ETTm1": (ETTm1Dataset, 4)}
-PATIENCE = 2
-
-INFORMER = {
-    "patch_length": 12,
-    "channel_independent": True,
-    "d_model": 32,
-    "dim_feedforward": 64,
-    "dropout": 0.1,
-    "optimizer_kwargs": {"lr": 5e-4},
+SMOKE = {"look_back": 32, "windows": 4}
+QUIET = {
+    "accelerator": "cpu",
+    **dict.fromkeys(("enable_progress_bar", "enable_model_summary", "logger"), False),
 }
-ABLATIONS: dict[str, dict[str, object]] = {
-    "informer": {},
-    "informer, full attention": {"attention": "full"},
-    "informer, no distilling": {"distil": False},
-    "informer, no start token": {"start_token_length": 0},
-    "informer, no linear map": {"lookback_skip": False},
-    "informer, channels mixed": {"channel_independent": False},
-    "informer, no instance norm": {"use_reversible_instance_norm": False},
-    "informer, point tokens": {"patch_length": 1, "channel_independent": False},
-    "informer, point tokens, moment": {
-        "patch_length": 1,
-        "channel_independent": False,
-        "sparsity": "moment",
-    },
-}
+PREDICT = {"retrain": False, "predict_kwargs": {"batch_size": 512}}
+# Arguments that say where and how a model is run, not what it is; the rest are its settings.
+ENVIRONMENT = ("pl_trainer_kwargs", "work_dir", "model_name", "random_state", "save_checkpoints")
+
+Cell = dict[str, Any]
 
 
-def network(cls: type, **own: object) -> Callable[..., object]:
-    """Make a function that builds one of Darts' or our networks for a cell."""
-
-    def build(look_back: int, horizon: int, **training: object) -> object:
-        return cls(look_back, horizon, **{**own, **training})
-
-    return build
-
-
-def naive(steps: int) -> Callable[..., object]:
-    """Make a function that builds the forecaster that repeats the last ``steps`` values."""
-
-    def build(look_back: int, horizon: int, **training: object) -> object:  # noqa: ARG001
-        quiet = {**training["pl_trainer_kwargs"], "callbacks": []}
-        return GlobalNaiveSeasonal(steps, 1, pl_trainer_kwargs=quiet)
-
-    return build
+def describe(method: Method, horizon: int) -> str:
+    """Write all arguments of a method's model as JSON."""
+    arguments = {
+        name: value
+        for name, value in method.build(horizon, {}).model_params.items()
+        if name not in ENVIRONMENT
+    }
+    return json.dumps(arguments, default=_name_of)
 
 
-METHODS = {name: network(InformerModel, **{**INFORMER, **own}) for name, own in ABLATIONS.items()}
-METHODS |= {
-    "paper": InformerModel.paper,
-    "repeat last value": naive(1),
-    "repeat last day": naive(24),
-    "dlinear": network(DLinearModel, shared_weights=True, optimizer_kwargs={"lr": 5e-4}),
-    "nlinear": network(NLinearModel, shared_weights=True, optimizer_kwargs={"lr": 5e-4}),
-    "tide": network(TiDEModel, use_reversible_instance_norm=True),
-    "transformer": network(
-        TransformerModel, d_model=32, dim_feedforward=64, use_reversible_instance_norm=True
-    ),
-}
+def _name_of(value: Any) -> str:
+    return value.__name__ if isinstance(value, type) else type(value).__name__
 
 
-def load_parts(name: str, directory: Path | None, look_back: int) -> list[TimeSeries]:
-    """Training, validation and test part; the later two begin with the look-back they need."""
-    cls, per_hour = DATA[name]
-    dataset = cls()
-    if directory is not None:
-        dataset._root_path = directory
-    train, validation, test = (hours * per_hour for hours in HOURS.values())
-    series = dataset.load().astype(np.float32)[: train + validation + test]
-    series = Scaler(StandardScaler()).fit(series[:train]).transform(series)
-    end = train + validation
-    return [series[:train], series[train - look_back : end], series[end - look_back :]]
-
-
-def score(model: object, part: TimeSeries, look_back: int, horizon: int) -> tuple[float, float]:
-    """Mean squared and absolute error over every window of ``part``."""
-    forecasts = model.historical_forecasts(
-        part,
-        start=look_back,
-        start_format="position",
-        forecast_horizon=horizon,
-        retrain=False,
-        last_points_only=False,
-        predict_kwargs={"batch_size": 512},
-    )
-    actual = np.lib.stride_tricks.sliding_window_view(part.values()[look_back:], horizon, axis=0)
-    squared = absolute = 0.0
-    for forecast, truth in zip(forecasts, actual, strict=True):
-        error = forecast.values() - truth.T
-        squared += float(np.square(error).mean())
-        absolute += float(np.abs(error).mean())
-    return squared / len(forecasts), absolute / len(forecasts)
-
-
-def run_cell(cell: dict[str, object], directory: Path | None, epochs: int) -> dict[str, object]:
-    """Train and score one method on one data set, look-back, horizon and seed."""
-    look_back, horizon = int(cell["look_back"]), int(cell["horizon"])
-    train, validation, test = load_parts(str(cell["data"]), directory, look_back)
-    quiet = dict.fromkeys(("enable_progress_bar", "enable_model_summary", "logger"), False)
+def fit(method: Method, cell: Cell, parts: Parts, folder: str) -> tuple[Any, int | None]:
+    """Train a method's model, where it is trained once; its best validation epoch, and epochs."""
+    horizon = cell["horizon"]
+    if method.kind == "refitted":
+        return method.build(horizon, {}), None
+    train = columns_of(parts.train, method.apart)
+    if method.kind == "naive":
+        return method.build(horizon, {"pl_trainer_kwargs": QUIET}).fit(train), None
     stop = EarlyStopping("val_loss", patience=PATIENCE)
-    training = {"pl_trainer_kwargs": {"accelerator": "cpu", **quiet, "callbacks": [stop]}}
+    trainer: dict[str, Any] = {**QUIET, "callbacks": [stop]}
+    if cell["dataset"] == "waves":
+        trainer["limit_train_batches"] = 2
+    environment = {"random_state": cell["seed"], "work_dir": folder, "model_name": "cell"}
+    environment |= {"pl_trainer_kwargs": trainer, "save_checkpoints": True}
+    model = method.build(horizon, environment)
+    length = max(method.look_back + horizon, model.min_train_series_length)
+    windows = validation_windows(parts.validation, length, method.windows)
+    validation = [one for window in windows for one in columns_of(window, method.apart)]
+    model.fit(train, val_series=validation)
+    return model.load_from_checkpoint("cell", work_dir=folder, best=True), model.epochs_trained
+
+
+def run_cell(cell: Cell, method: Method, parts: Parts) -> Cell:
+    """Train and score one method on one data set, horizon and seed; give back its row."""
+    horizon, look_back = cell["horizon"], method.look_back
+    options: dict[str, Any] = {"windows": method.windows, "apart": method.apart}
+    options |= {"num_samples": method.samples}
+    is_refitted = method.kind == "refitted"
+    options |= {"retrain": True, "train_length": look_back} if is_refitted else PREDICT
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        if "repeat" in str(cell["method"]):
-            model = METHODS[cell["method"]](look_back, horizon, **training).fit(train)
-        else:
-            training |= {"n_epochs": epochs, "random_state": cell["seed"], "work_dir": folder}
-            training |= {"save_checkpoints": True, "model_name": "cell", "force_reset": True}
-            model = METHODS[cell["method"]](look_back, horizon, **training)
-            model.fit(train, val_series=validation, load_best=True)
-        seconds = time.perf_counter() - start
-        validation_mse, _ = score(model, validation, look_back, horizon)
-        mse, mae = score(model, test, look_back, horizon)
-    results = {
-        "validation_mse": round(validation_mse, 5),
-        "mse": round(mse, 5),
-        "mae": round(mae, 5),
-        "seconds": round(seconds, 1),
-        "parameters": sum(p.numel() for p in model.model.parameters()),
-    }
-    return {**cell, **results}
+        model, epochs = fit(method, cell, parts, folder)
+    seconds = time.perf_counter() - start
+    row = {**cell, "epochs": epochs}
+    if not is_refitted:
+        # Nothing is chosen for what is fitted to each window, so nothing is validated.
+        validation = score(model, parts.validation, look_back, horizon, **options)
+        row |= {"val_mse": round(validation.mse, 5), "seconds": round(seconds, 1)}
+        row |= {"parameters": sum(p.numel() for p in model.model.parameters())}
+    test = score(model, parts.test, look_back, horizon, **options)
+    row |= {"mse": round(test.mse, 5), "mae": round(test.mae, 5), "windows": test.windows}
+    return {**row, "forecast_seconds": round(test.seconds, 2), "versions": versions()}
 
 
-def done() -> list[dict[str, str]]:
-    """Rows of the cells that were run."""
-    if not RESULTS.exists():
-        return []
-    with RESULTS.open(newline="") as file:
-        return list(csv.DictReader(file))
+def versions() -> str:
+    """Name the versions that decide the results."""
+    return ", ".join(
+        f"{name} {version(name)}" for name in ("informer-forecaster", "darts", "torch")
+    )
 
 
-def append(row: dict[str, object]) -> None:
-    """Add the row of a finished cell, so that an interrupted run loses one cell at most."""
-    is_new = not RESULTS.exists()
-    with RESULTS.open("a", newline="") as file:
-        writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
-        if is_new:
-            writer.writeheader()
-        writer.writerow(row)
+def plan(arguments: argparse.Namespace) -> list[tuple[Cell, Method]]:
+    """List the cells that were asked for, with the settings that they have now.
+
+    Raises
+    ------
+    ValueError
+        If a method or one of its arguments is none, or a method takes one column and is given all.
+    """
+    cells = []
+    for name in arguments.methods:
+        method = find(name)
+        if method.kind == "refitted" and arguments.features != "univariate":
+            raise ValueError(f"{name!r} forecasts one column: add --features univariate.")
+        if method.kind == "network" and arguments.epochs is not None:
+            changed = {**method.arguments, "n_epochs": arguments.epochs}
+            method = replace(method, arguments=changed)
+        method = replace(method, **SMOKE) if arguments.smoke else method
+        seeds = arguments.seeds if method.kind == "network" else [0]
+        for dataset in arguments.datasets:
+            for horizon in horizons_of(arguments, dataset):
+                settings = describe(method, horizon)
+                cell = {"dataset": dataset, "features": arguments.features, "horizon": horizon}
+                cell |= {"method": name, "lookback": method.look_back, "settings": settings}
+                cells += [({**cell, "seed": seed}, method) for seed in seeds]
+    # Seeds and data sets before methods: what is compared is finished together.
+    order = {name: index for index, name in enumerate(arguments.datasets)}
+    return sorted(cells, key=lambda c: (c[0]["seed"], order[c[0]["dataset"]], c[0]["horizon"]))
 
 
-def write_page() -> None:
-    """Write the table of docs/accuracy.md anew from the rows; what was not run is not there."""
-    table = pd.read_csv(RESULTS)
-    groups = table.groupby(["data", "horizon", "look_back", "method"], sort=False)
-    rows = groups.agg(
-        mse=("mse", "mean"), mae=("mae", "mean"), seeds=("seed", "nunique"),
-        seconds=("seconds", "mean"), parameters=("parameters", "first"),
-    ).reset_index()  # fmt: skip
-    rows = rows.sort_values(["data", "horizon", "mse"])
-    lines = [
-        "| data | horizon | look-back | method | MSE | MAE | seeds | training s | parameters |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
-    lines += [
-        f"| {r.data} | {r.horizon} | {r.look_back} | {r.method} | {r.mse:.3f} | {r.mae:.3f} "
-        f"| {r.seeds} | {r.seconds:.0f} | {r.parameters} |"
-        for r in rows.itertuples()
-    ]
-    head, marker, _ = PAGE.read_text().partition("<!-- table -->\n")
-    PAGE.write_text(head + marker + "\n".join(lines) + "\n")
+def dataset_of(name: str) -> Dataset:
+    """Look up a data set; the smoke test's is no part of the tables."""
+    return {**DATASETS, "waves": WAVES}[name]
 
 
-def main() -> None:
-    """Run the cells that were asked for and not run yet, then write the page."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, help="directory of the CSV files")
-    parser.add_argument("--sets", nargs="+", default=list(DATA), choices=list(DATA))
-    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
-    parser.add_argument("--horizons", nargs="+", type=int, default=[96, 192, 336, 720])
-    parser.add_argument("--look-back", type=int, default=336)
+def horizons_of(arguments: argparse.Namespace, dataset: str) -> list[int]:
+    """Resolve ``paper``, ``standard`` and numbers for a data set."""
+    found: list[int] = []
+    for item in arguments.horizons:
+        found += [int(item)] if item.isdigit() else dataset_of(dataset).horizons(item)
+    return sorted(set(found))
+
+
+def _horizon(text: str) -> str:
+    if text not in ("paper", "standard") and not (text.isdigit() and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"must be paper, standard or a number; got {text!r}")
+    return text
+
+
+def read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--data", type=Path, help="directory of the CSV files; else downloaded")
+    parser.add_argument("--datasets", nargs="+", default=list(DATASETS), choices=list(DATASETS))
+    parser.add_argument("--methods", nargs="+", help=f"of {', '.join(METHODS)}; name[option=value]")
+    parser.add_argument("--ablation", choices=list(ABLATIONS), help="the methods of an ablation")
+    parser.add_argument("--horizons", nargs="+", type=_horizon, default=["standard"])
+    parser.add_argument(
+        "--features", default="multivariate", choices=["multivariate", "univariate"]
+    )
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
-    parser.add_argument("--epochs", type=int, default=6, help="most passes over the data")
-    arguments = parser.parse_args()
+    parser.add_argument("--epochs", type=int, help="most passes over the data, for all networks")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--csv", type=Path, default=RESULTS, help="the rows; a page lies beside it")
+    parser.add_argument(
+        "--smoke", action="store_true", help="every method, one epoch, made-up data"
+    )
+    arguments = parser.parse_args(argv)
+    if arguments.methods is None and arguments.ablation is None:
+        takes_all = arguments.features == "multivariate"
+        arguments.methods = [
+            name for name, one in METHODS.items() if not (takes_all and one.kind == "refitted")
+        ]
+    arguments.methods = [*(arguments.methods or []), *ABLATIONS.get(arguments.ablation, [])]
+    if arguments.smoke:
+        arguments.datasets, arguments.horizons, arguments.epochs = ["waves"], ["paper"], 1
+    try:
+        arguments.cells = plan(arguments)
+    except ValueError as error:
+        parser.error(str(error))
+    return arguments
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Run the cells that were asked for and not run yet, then write the page."""
+    arguments.csv.parent.mkdir(parents=True, exist_ok=True)
+    finished = read(arguments.csv)
+    cells = [(c, m) for c, m in arguments.cells if not is_finished(finished, c)]
+    progress = tqdm(cells)
+    for cell, method in progress:
+        progress.set_description(f"{cell['dataset']} {cell['horizon']} {cell['method']}")
+        parts = load_parts(
+            dataset_of(cell["dataset"]),
+            arguments.data,
+            method.look_back,
+            univariate=cell["features"] == "univariate",
+        )
+        append(arguments.csv, run_cell(cell, method, parts))
+    page = PAGE if arguments.csv == RESULTS else arguments.csv.with_suffix(".md")
+    write_page(read(arguments.csv), page)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Read the command line and run."""
     logging.disable(logging.WARNING)
     warnings.simplefilter("ignore")
-
-    finished = [{name: row[name] for name in CELL} for row in done()]
-    values = [
-        (data, method, arguments.look_back, horizon, seed)
-        for data in arguments.sets
-        for horizon in arguments.horizons
-        for seed in arguments.seeds
-        for method in arguments.methods
-    ]
-    cells = [dict(zip(CELL, cell, strict=True)) for cell in values]
-    cells = [c for c in cells if {k: str(v) for k, v in c.items()} not in finished]
-    print(f"{len(cells)} cells to run on {platform.machine()}, {os.cpu_count()} cores")
-    for cell in tqdm(cells):
-        append(run_cell(cell, arguments.data, arguments.epochs))
-    write_page()
+    arguments = read_arguments(argv)
+    torch.set_num_threads(arguments.threads)
+    is_thrown_away = arguments.smoke and arguments.csv == RESULTS
+    with tempfile.TemporaryDirectory() if is_thrown_away else nullcontext() as folder:
+        if folder is not None:
+            arguments.csv = Path(folder) / RESULTS.name
+        run(arguments)
 
 
 if __name__ == "__main__":

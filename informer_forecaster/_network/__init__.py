@@ -25,5 +25,7 @@ Dimensions, one letter each in every shape of this package:
 
 from .config import InformerConfig
 from .informer import Informer
+from .original_weights import load_original_weights
+from .registry import register_attention
 
-__all__ = ["Informer", "InformerConfig"]
+__all__ = ["Informer", "InformerConfig", "load_original_weights", "register_attention"]

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .dropout import Dropout
-from .lazy_rows import fill_lazy_rows
+from .sparse_rows import attend_sparsely
 from .sparsity import moment_measurement, num_selected, sample_positions, sampled_measurement
 
 
@@ -40,7 +40,9 @@ class FullAttention(nn.Module):
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Map q ``(B, H, L, D)``, k and v ``(B, H, S, D)`` to ``(B, H, L, D)``."""
         self._check_lengths(q.shape[2], k.shape[2])
-        return F.scaled_dot_product_attention(q, k, self._drop_keys(v), is_causal=self.causal)
+        mask = self._draw_key_mask(v)
+        values = v if mask is None else v * mask.transpose(2, 3)
+        return F.scaled_dot_product_attention(q, k, values, is_causal=self.causal)
 
     def _check_lengths(self, num_queries: int, num_keys: int) -> None:
         if self.causal and num_queries != num_keys:
@@ -49,13 +51,13 @@ class FullAttention(nn.Module):
                 f"{num_queries} queries and {num_keys} keys."
             )
 
-    def _drop_keys(self, v: Tensor) -> Tensor:
-        """Drop attention weights ``(B, H, ., S)``: scale the values they multiply by 0 or more."""
+    def _draw_key_mask(self, v: Tensor) -> Tensor | None:
+        """Draw factors of the weights on each key, ``(B, H, 1, S)``; none if all are 1."""
         # NOTE[DIFF] the queries of a head share one mask, where the paper draws one for each. Each
         # weight is dropped as often; fused attention stays usable, and only S numbers are drawn.
-        ones = v.new_ones(*v.shape[:3], 1)
-        mask = self.dropout(ones)
-        return v if mask is ones else v * mask
+        ones = v.new_ones(*v.shape[:2], 1, v.shape[2])
+        mask: Tensor = self.dropout(ones)
+        return None if mask is ones else mask
 
 
 class ProbSparseAttention(FullAttention):
@@ -111,14 +113,7 @@ class ProbSparseAttention(FullAttention):
         with torch.no_grad():
             measurement = self.sparsity_measurement(q, k)
             active = measurement.topk(num_active, dim=2, sorted=False).indices  # (B, H, A)
-        rows = active.unsqueeze(-1).expand(-1, -1, -1, q.shape[3])  # (B, H, A, D)
-        visible = None
-        if self.causal:
-            visible = active.unsqueeze(-1) >= torch.arange(num_keys, device=q.device)  # (B,H,A,S)
-        attended = F.scaled_dot_product_attention(
-            q.gather(2, rows), k, self._drop_keys(v), attn_mask=visible
-        )
-        return fill_lazy_rows(v, attended, rows, num_queries, self.causal)
+        return attend_sparsely(q, k, v, active, self._draw_key_mask(v), self.causal)
 
     def sparsity_measurement(self, q: Tensor, k: Tensor) -> Tensor:
         """Distance of each query's attention from uniform, ``(B, H, L)``; larger is farther."""
@@ -137,7 +132,7 @@ class MultiHeadAttention(nn.Module):
 
     Parameters
     ----------
-    attention : FullAttention
+    attention : torch.nn.Module
         The attention that runs on the heads.
     d_model : int
         Width of the tokens, ``M``.
@@ -145,7 +140,7 @@ class MultiHeadAttention(nn.Module):
         Number of heads.
     """
 
-    def __init__(self, attention: FullAttention, d_model: int, nhead: int) -> None:
+    def __init__(self, attention: nn.Module, d_model: int, nhead: int) -> None:
         super().__init__()
         self.attention = attention
         self.nhead = nhead

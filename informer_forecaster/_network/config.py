@@ -7,8 +7,9 @@ from dataclasses import dataclass, fields
 from numbers import Integral, Real
 from typing import Any, Literal
 
+from .registry import check_attention
+
 ACTIVATIONS = ("gelu", "relu")
-ATTENTIONS = ("prob", "full")
 SPARSITIES = ("sampled", "moment")
 PADDING_MODES = ("replicate", "circular")
 
@@ -53,8 +54,9 @@ class InformerConfig:
         halves of each layer.
     activation : {"gelu", "relu"}
         Activation of the feed-forward network.
-    attention : {"prob", "full"}
-        Self-attention: ProbSparse (section 3.1 of the paper) or full (the paper's Informer†).
+    attention : str
+        Self-attention: ``"prob"`` for ProbSparse (section 3.1 of the paper), ``"full"`` (the
+        paper's Informer†), or a name given to :func:`~informer_forecaster.register_attention`.
     sampling_factor : int
         The paper's ``c``: ``c * ceil(ln L)`` queries are active, ranked by ``c * ceil(ln S)`` keys.
     sparsity : {"sampled", "moment"}
@@ -104,7 +106,7 @@ class InformerConfig:
     dim_feedforward: int = 256
     dropout: float = 0.1
     activation: Literal["gelu", "relu"] = "gelu"
-    attention: Literal["prob", "full"] = "prob"
+    attention: str = "prob"
     sampling_factor: int = 5
     sparsity: Literal["sampled", "moment"] = "sampled"
     distil: bool = True
@@ -130,7 +132,7 @@ class InformerConfig:
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"`{name}` must be True or False; got {getattr(self, name)!r}.")
         check_choice("activation", self.activation, ACTIVATIONS)
-        check_choice("attention", self.attention, ATTENTIONS)
+        check_attention(self.attention)
         check_choice("sparsity", self.sparsity, SPARSITIES)
         check_choice("padding_mode", self.padding_mode, PADDING_MODES)
         self._check_relations()

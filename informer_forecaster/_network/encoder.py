@@ -9,6 +9,7 @@ from .attention import FullAttention, MultiHeadAttention, ProbSparseAttention
 from .config import InformerConfig
 from .distilling import Distilling
 from .dropout import DropoutFactory
+from .registry import make_registered_attention
 
 
 def make_self_attention(
@@ -16,11 +17,14 @@ def make_self_attention(
 ) -> MultiHeadAttention:
     """Build the self-attention that ``config.attention`` names."""
     weights_dropout = dropout(config.dropout)
-    attention = (
-        ProbSparseAttention(config.sampling_factor, causal, weights_dropout, config.sparsity)
-        if config.attention == "prob"
-        else FullAttention(causal=causal, dropout=weights_dropout)
-    )
+    attention: nn.Module
+    if config.attention == "prob":
+        factor, sparsity = config.sampling_factor, config.sparsity
+        attention = ProbSparseAttention(factor, causal, weights_dropout, sparsity)
+    elif config.attention == "full":
+        attention = FullAttention(causal=causal, dropout=weights_dropout)
+    else:
+        attention = make_registered_attention(config, causal, weights_dropout)
     return MultiHeadAttention(attention, config.d_model, config.nhead)
 
 

@@ -7,6 +7,8 @@ import math
 import torch
 from torch import Tensor
 
+from .products import multiply_heads
+
 GOLDEN_RATIO = (math.sqrt(5) - 1) / 2
 
 
@@ -63,7 +65,7 @@ def sampled_measurement(q: Tensor, k: Tensor, positions: Tensor) -> Tensor:
     # It ranks as well, and turns a gather of B*H*L*U*D numbers into one matrix product.
     sampled = k.index_select(2, positions) * k.shape[3] ** -0.5  # (B, H, U, D)
     # Keys first: a maximum over neighbours in memory is many times slower than over rows.
-    scores = sampled @ q.transpose(2, 3)  # (B, H, U, L)
+    scores = multiply_heads(sampled, q.transpose(2, 3))  # (B, H, U, L)
     # NOTE[DIFF] the mean runs over the sampled keys, where the original code divides their sum
     # by the number of all keys, which shrinks the term to a fraction.
     return scores.amax(2) - scores.mean(2)
@@ -85,4 +87,4 @@ def moment_measurement(q: Tensor, k: Tensor) -> Tensor:
     mean = k.mean(2, keepdim=True)
     centred = k - mean
     covariance = centred.transpose(2, 3) @ centred / (2 * k.shape[2] * k.shape[3])  # (B, H, D, D)
-    return (q @ covariance).mul_(q).sum(3)
+    return multiply_heads(q, covariance).mul_(q).sum(3)

@@ -1,0 +1,148 @@
+"""Private: the directory of a pretrained model, written whole or not at all, and read with care."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+CONFIG, WEIGHTS, SERIES = "config.json", "model.safetensors", "series.safetensors"
+FORMAT, VERSION = "informer-forecaster", 1
+
+Tensors = dict[str, torch.Tensor]
+
+
+def write_directory(
+    directory: str | os.PathLike[str], config: dict[str, Any], weights: Tensors, series: Tensors
+) -> None:
+    """Write the files of a model; ``directory`` holds all of the new ones or all of the old ones.
+
+    Raises
+    ------
+    ValueError
+        If ``directory`` is a file or holds anything that this function did not write.
+    """
+    target = Path(directory).resolve()
+    _check_replaceable(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with _replacing(target) as fresh:
+        checksums = {}
+        for name, tensors in ((WEIGHTS, weights), (SERIES, series)):
+            if tensors:
+                packed = {key: one.detach().cpu().contiguous() for key, one in tensors.items()}
+                save_file(packed, fresh / name, metadata={"format": "pt"})
+                checksums[name] = _checksum(fresh / name)
+        content = {"format": FORMAT, "format_version": VERSION, **config, "checksums": checksums}
+        text = json.dumps(content, indent=2, allow_nan=False)
+        (fresh / CONFIG).write_text(text + "\n", encoding="utf-8")
+        for path in fresh.iterdir():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+
+
+def read_directory(directory: str | os.PathLike[str]) -> tuple[dict[str, Any], Tensors, Tensors]:
+    """Read what :func:`write_directory` wrote: the configuration, the weights, the series.
+
+    Raises
+    ------
+    ValueError
+        If a file is missing, damaged, or of a version that this one does not know.
+    """
+    folder = Path(directory)
+    config = _read_config(folder / CONFIG)
+    checksums = config.get("checksums")
+    if not isinstance(checksums, dict) or WEIGHTS not in checksums:
+        raise ValueError(f"{folder / CONFIG} is damaged: it names no weights. {_REMEDY}")
+    weights, series = (
+        _read_tensors(folder / name, checksums[name]) if name in checksums else {}
+        for name in (WEIGHTS, SERIES)
+    )
+    return config, weights, series
+
+
+_REMEDY = "Save the model again with `save_pretrained`, or copy the whole directory again."
+
+
+def _check_replaceable(target: Path) -> None:
+    if target.is_dir():
+        foreign = sorted({path.name for path in target.iterdir()} - {CONFIG, WEIGHTS, SERIES})
+        if not foreign:
+            return
+        reason = f"it holds {foreign[0]!r}, which is no file of a pretrained model"
+    elif target.exists():
+        reason = "it is a file"
+    else:
+        return
+    raise ValueError(
+        f"`directory` must be new, empty, or that of a pretrained model; got {target}: {reason}. "
+        "Choose another one."
+    )
+
+
+@contextmanager
+def _replacing(target: Path) -> Iterator[Path]:
+    """Give a new directory, which takes the place of ``target`` when the block has ended well."""
+    # On the same file system, so that renaming is all that is left to do.
+    staging = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    fresh, old = staging / "new", staging / "old"
+    try:
+        fresh.mkdir()
+        yield fresh
+        if target.exists():
+            target.rename(old)
+        try:
+            fresh.rename(target)
+        except BaseException:
+            if old.exists():
+                old.rename(target)
+            raise
+    finally:
+        if target.exists() or not old.exists():
+            shutil.rmtree(staging, ignore_errors=True)
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise ValueError(
+            f"{path.parent} holds no {path.name}: it is no directory of a pretrained model. Give "
+            "the one that `save_pretrained` wrote."
+        )
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} is damaged: {error}. {_REMEDY}") from error
+    if not isinstance(config, dict) or config.get("format") != FORMAT:
+        raise ValueError(f"{path} is not of a pretrained model of informer-forecaster. {_REMEDY}")
+    if config.get("format_version") != VERSION:
+        raise ValueError(
+            f"{path} has the format version {config.get('format_version')!r}; this release reads "
+            f"version {VERSION}. Install the release of informer-forecaster that wrote it: "
+            f"{config.get('library_versions')}."
+        )
+    return config
+
+
+def _read_tensors(path: Path, checksum: object) -> Tensors:
+    if not path.is_file():
+        raise ValueError(f"{path} is missing. {_REMEDY}")
+    if _checksum(path) != checksum:
+        raise ValueError(f"{path} is not the file that was saved: its checksum differs. {_REMEDY}")
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise ValueError(f"{path} is damaged: {error}. {_REMEDY}") from error
+
+
+def _checksum(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,192 @@
+"""The protocol of the literature's tables on ETT: data, splits, scaling, windows and errors.
+
+All columns, or the oil temperature alone; scaled with the training part's mean and deviation; mean
+squared and absolute error on scaled data over every test window, at stride 1.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from darts import TimeSeries
+from darts.dataprocessing.transformers import Scaler
+from darts.datasets import ETTh1Dataset, ETTh2Dataset, ETTm1Dataset
+from sklearn.preprocessing import StandardScaler
+
+STANDARD_HORIZONS = (96, 192, 336, 720)
+TARGET = "OT"
+DAY = 96  # steps of a day at 15 minutes, and a multiple of those at an hour
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set, its parts in rows, and the horizons at which the paper forecasts it."""
+
+    load: Callable[[Path | None], TimeSeries]
+    rows: tuple[int, int, int]
+    paper_horizons: tuple[int, ...]
+
+    def horizons(self, name: str) -> tuple[int, ...]:
+        """Give the horizons that ``paper`` or ``standard`` stands for."""
+        return {"paper": self.paper_horizons, "standard": STANDARD_HORIZONS}[name]
+
+
+class Parts(NamedTuple):
+    """The parts of a series; the later two begin with the look-back that their first window has."""
+
+    train: TimeSeries
+    validation: TimeSeries
+    test: TimeSeries
+
+
+class Scores(NamedTuple):
+    """Mean errors over windows, how many there were, and the time that forecasting them took."""
+
+    mse: float
+    mae: float
+    windows: int
+    seconds: float
+
+
+def _from_darts(cls: Any) -> Callable[[Path | None], TimeSeries]:
+    def load(directory: Path | None) -> TimeSeries:
+        dataset = cls()
+        if directory is not None:
+            dataset._root_path = directory
+        return dataset.load()
+
+    return load
+
+
+def make_waves(_: Path | None = None) -> TimeSeries:
+    """Make three noisy daily waves, hourly: what a test of the benchmark itself needs."""
+    steps = np.arange(400)[:, None]
+    noise = np.random.default_rng(0).normal(scale=0.1, size=(400, 3))
+    values = np.sin(steps * (2 * np.pi / 24) + np.arange(3)) + noise
+    times = pd.date_range("2024-01-01", periods=400, freq="h")
+    return TimeSeries.from_times_and_values(times, values, columns=["a", "b", TARGET])
+
+
+HOURS = (8640, 2880, 2880)  # 12, 4 and 4 months
+QUARTERS = (4 * HOURS[0], 4 * HOURS[1], 4 * HOURS[2])
+DATASETS = {
+    "ETTh1": Dataset(_from_darts(ETTh1Dataset), HOURS, (24, 48, 168, 336, 720)),
+    "ETTh2": Dataset(_from_darts(ETTh2Dataset), HOURS, (24, 48, 168, 336, 720)),
+    "ETTm1": Dataset(_from_darts(ETTm1Dataset), QUARTERS, (24, 48, 96, 288, 672)),
+}
+WAVES = Dataset(make_waves, (240, 80, 80), (8,))
+
+
+def load_parts(
+    dataset: Dataset, directory: Path | None, look_back: int, univariate: bool = False
+) -> Parts:
+    """Load, cut and scale a data set.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        What to load.
+    directory : pathlib.Path or None
+        Where its file is; ``None`` lets Darts download it.
+    look_back : int
+        Rows that the validation and the test part begin with, from the part before.
+    univariate : bool
+        Whether only the oil temperature is kept.
+    """
+    train, validation, test = dataset.rows
+    end = train + validation
+    series = dataset.load(directory).astype(np.float32)[: end + test]
+    series = series[TARGET] if univariate else series
+    series = Scaler(StandardScaler()).fit(series[:train]).transform(series)
+    return Parts(series[:train], series[train - look_back : end], series[end - look_back :])
+
+
+def stride_of(num_windows: int, wanted: int | None) -> int:
+    """Choose the stride that leaves about ``wanted`` windows, at all hours of the day."""
+    if wanted is None or wanted >= num_windows:
+        return 1
+    stride = num_windows // wanted
+    # A stride that shares a divisor with the day would begin at some of its hours only.
+    while math.gcd(stride, DAY) > 1:
+        stride += 1
+    return stride
+
+
+def count_windows(part: TimeSeries, look_back: int, horizon: int) -> int:
+    """Count the windows of a part at stride 1."""
+    return len(part) - look_back - horizon + 1
+
+
+def score(
+    model: Any,
+    part: TimeSeries,
+    look_back: int,
+    horizon: int,
+    *,
+    windows: int | None = None,
+    apart: bool = False,
+    **options: Any,
+) -> Scores:
+    """Forecast the windows of a part and average their errors.
+
+    Parameters
+    ----------
+    model : darts forecasting model
+        Fitted, or refitted at each window by ``options``.
+    part : TimeSeries
+        Look-back and rows to be forecast.
+    look_back, horizon : int
+        Steps of a window before and after its origin.
+    windows : int, optional
+        About how many windows, evenly spaced; all of them by default.
+    apart : bool
+        Whether the model forecasts each column as a series of its own.
+    **options
+        Passed to ``historical_forecasts``.
+    """
+    stride = stride_of(count_windows(part, look_back, horizon), windows)
+    start = time.perf_counter()
+    forecasts = model.historical_forecasts(
+        columns_of(part, apart),
+        start=look_back,
+        start_format="position",
+        forecast_horizon=horizon,
+        stride=stride,
+        last_points_only=False,
+        show_warnings=False,
+        **options,
+    )
+    seconds = time.perf_counter() - start
+    truth = np.lib.stride_tricks.sliding_window_view(part.values()[look_back:], horizon, axis=0)
+    squared = absolute = 0.0
+    for column, one in enumerate(forecasts):
+        for forecast, window in zip(one, truth[::stride], strict=True):
+            actual = window.T[:, column : column + 1] if apart else window.T
+            # The mean over samples is the point forecast of a probabilistic model.
+            error = forecast.all_values().mean(axis=2) - actual
+            squared += float(np.square(error).mean())
+            absolute += float(np.abs(error).mean())
+    count = len(forecasts[0])
+    total = count * len(forecasts)
+    return Scores(squared / total, absolute / total, count, seconds)
+
+
+def columns_of(series: TimeSeries, apart: bool) -> list[TimeSeries]:
+    """List the columns of a series as series of their own, or the series alone."""
+    return [series[name] for name in series.components] if apart else [series]
+
+
+def validation_windows(part: TimeSeries, length: int, wanted: int | None) -> list[TimeSeries]:
+    """Cut about ``wanted`` windows of ``length`` rows out of a part; ``None`` for the whole."""
+    count = len(part) - length + 1
+    stride = stride_of(count, wanted)
+    if stride == 1:
+        return [part]
+    return [part[first : first + length] for first in range(0, count, stride)]

@@ -1,0 +1,112 @@
+"""Self-attentions by their names: the two of the paper, and those that users register."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+if TYPE_CHECKING:
+    from .config import InformerConfig
+
+AttentionFactory = Callable[["InformerConfig", bool, nn.Module], nn.Module]
+
+BUILT_IN = ("prob", "full")
+_FACTORIES: dict[str, AttentionFactory] = {}
+
+
+def register_attention(name: str, factory: AttentionFactory) -> None:
+    """Let ``attention=name`` choose a self-attention of your own, in encoder and decoder.
+
+    Parameters
+    ----------
+    name : str
+        What ``attention`` calls it.
+    factory : callable
+        ``factory(config, causal, dropout)`` makes the module of one layer, from the
+        :class:`~informer_forecaster.InformerConfig`, whether query ``i`` may see keys ``0..i``
+        only, and the module to drop attention weights with. The module maps queries, keys and
+        values, each ``(B, H, L, D)``, to ``(B, H, L, D)``, for any length: distilling halves the
+        sequence from layer to layer, and the decoder has another one. It may have weights.
+
+    Raises
+    ------
+    ValueError
+        If the name is taken or no word, or the factory cannot be called.
+
+    Notes
+    -----
+    A saved model holds the name only: register the attention before loading it. Attention from the
+    decoder to the encoder stays full, as in the paper.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from informer_forecaster import Informer, InformerConfig, register_attention
+    >>> class Mean(torch.nn.Module):
+    ...     def __init__(self, causal):
+    ...         super().__init__()
+    ...         self.causal = causal
+    ...
+    ...     def forward(self, q, k, v):
+    ...         if not self.causal:
+    ...             return v.mean(dim=2, keepdim=True).expand_as(q)
+    ...         return v.cumsum(dim=2) / torch.arange(1, v.shape[2] + 1)[:, None]
+    >>> register_attention("mean", lambda config, causal, dropout: Mean(causal))
+    >>> config = InformerConfig(96, 24, num_targets=7, attention="mean")
+    >>> Informer(config)(torch.randn(32, 96, 7)).shape
+    torch.Size([32, 24, 7, 1])
+    """
+    given: object = name
+    if not isinstance(given, str) or not given.strip():
+        raise ValueError(f"`name` must be a string that is not empty; got {name!r}.")
+    if name in attention_names():
+        raise ValueError(
+            f"`name` must be none of {_list_names()}, which are taken; got {name!r}. "
+            "Choose another."
+        )
+    if not callable(factory):
+        raise ValueError(
+            "`factory` must be callable with config, causal and dropout, and make a torch module; "
+            f"got {factory!r}."
+        )
+    _FACTORIES[name] = factory
+
+
+def attention_names() -> tuple[str, ...]:
+    """Name every self-attention that ``attention`` can choose."""
+    return (*BUILT_IN, *_FACTORIES)
+
+
+def check_attention(name: object) -> None:
+    """Raise unless ``name`` is a self-attention of the paper or a registered one."""
+    if name not in attention_names():
+        raise ValueError(
+            f"`attention` must be one of {_list_names()}; got {name!r}. One of your own is "
+            "registered before it is named or loaded: "
+            "informer_forecaster.register_attention(name, factory)."
+        )
+
+
+def make_registered_attention(
+    config: InformerConfig, causal: bool, dropout: nn.Module
+) -> nn.Module:
+    """Make the registered self-attention that ``config.attention`` names.
+
+    Raises
+    ------
+    ValueError
+        If its factory makes no torch module.
+    """
+    attention: object = _FACTORIES[config.attention](config, causal, dropout)
+    if not isinstance(attention, nn.Module):
+        raise ValueError(
+            f"the factory of `attention` {config.attention!r} must make a torch.nn.Module; "
+            f"got {attention!r}."
+        )
+    return attention
+
+
+def _list_names() -> str:
+    return ", ".join(map(repr, attention_names()))

@@ -1,0 +1,89 @@
+"""Private: checks of what is to be explained, before any work starts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from informer_forecaster._network.config import check_integer
+from informer_forecaster.adapters._validation import as_list, label
+
+
+def check_horizons(horizons: int | Sequence[int] | None, longest: int) -> list[int]:
+    """Return the steps ahead, all of them for None; raise unless they are within 1..longest."""
+    if horizons is None:
+        return list(range(1, longest + 1))
+    wanted = list(horizons) if isinstance(horizons, Sequence) else [horizons]
+    wanted = [check_integer("horizons", one, minimum=1) for one in wanted]
+    if not wanted or max(wanted) > longest:
+        raise ValueError(
+            f"`horizons` must hold steps from 1 to `output_chunk_length`, {longest}; got "
+            f"{horizons!r}. Leave it out for all steps."
+        )
+    return wanted
+
+
+def check_components(components: str | Sequence[str] | None, known: Sequence[str]) -> list[str]:
+    """Return the components to explain, all for None; raise unless they are among ``known``."""
+    if components is None:
+        return list(known)
+    wanted = [components] if isinstance(components, str) else list(components)
+    unknown = [name for name in wanted if name not in known]
+    if unknown or not wanted:
+        raise ValueError(
+            f"`target_components` must name components of the forecast, {list(known)}; got "
+            f"{unknown or wanted}. Leave it out for all of them."
+        )
+    return wanted
+
+
+def check_names(name: str, given: Any, names: Sequence[str]) -> None:
+    """Raise unless every series has the components ``names``, in their order."""
+    for position, one in enumerate(as_list(given)):
+        if list(one.components) != list(names):
+            raise ValueError(
+                f"{label(name, given, position)} must have the components of the background, "
+                f"{list(names)}; got {list(one.components)}. Rename or reorder them."
+            )
+
+
+def check_covariates(name: str, given: Any, series: Any, background: Any) -> None:
+    """Raise unless there is one series of the background's components for each of ``series``."""
+    names = [] if background is None else list(background[0].components)
+    count, expected = len(as_list(given)), len(as_list(series)) if names else 0
+    if count != expected:
+        rule = f"hold {expected} series, one for each foreground series" if names else "be None"
+        raise ValueError(
+            f"`{name}` must {rule}, as the model was fitted with the components {names}; got "
+            f"{count}. Pass what `predict` takes for these series."
+        )
+    check_names(name, given, names)
+
+
+def check_background(model: Any, series: Any, past: Any, future: Any) -> None:
+    """Raise unless the background has the series and the covariates that the model needs."""
+    if series is None:
+        if past is not None or future is not None:
+            raise ValueError(
+                "`background_series` must be given with its covariates; got covariates alone. Give "
+                "the series too, or nothing for the series of the fit."
+            )
+        if model.training_series is None:
+            raise ValueError(
+                "`background_series` must be given, as a model fitted on several series keeps "
+                "none; got None. Give some of these, or all."
+            )
+        return
+    widths = model.train_sample.component_dims()
+    encoded = (0, 0) if model.encoders is None else model.encoders.encoding_n_components
+    given = {"past_covariates": past, "future_covariates": future}
+    for (name, covariates), by_encoders in zip(given.items(), encoded, strict=True):
+        expected = (widths[name] or 0) - by_encoders
+        counts = [one.n_components for one in as_list(covariates)]
+        wanted = [expected] * len(as_list(series)) if expected else []
+        if counts != wanted:
+            raise ValueError(
+                f"`background_{name}` must have series of the numbers of components {wanted}, as "
+                f"the model was fitted with {expected} of them; got {counts}. Pass what `predict` "
+                "takes for the background series."
+            )

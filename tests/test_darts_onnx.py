@@ -1,0 +1,96 @@
+"""ONNX: what Darts exports forecasts what the model forecasts, in every mode of the network."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from darts.utils.likelihood_models.torch import QuantileRegression
+from darts.utils.onnx import run_onnx_prediction
+
+onnxruntime = pytest.importorskip("onnxruntime")
+pytest.importorskip("onnxscript")
+
+STATIC = pd.DataFrame({"area": [0.5, 2.0], "height": [3.0, 1.0]})
+
+# `sampling_factor=1` and the lengths below leave lazy rows in every ProbSparse layer.
+MODES = {
+    "sampled": {},
+    "moment": {"sparsity": "moment"},
+    "full": {"attention": "full"},
+    "without distilling": {"distil": False, "sparsity": "moment"},
+    "stacks": {"num_encoder_layers": 3, "num_encoder_stacks": 3},
+    "patches": {"patch_length": 5, "start_token_length": 7},
+    "channel independent": {"channel_independent": True},
+    "quantiles": {"likelihood": QuantileRegression([0.1, 0.5, 0.9])},
+    "paper": {
+        "lookback_skip": False,
+        "padding_mode": "circular",
+        "use_reversible_instance_norm": False,
+        "num_decoder_layers": 2,
+    },
+    "no mask, relu, no start token": {
+        "decoder_causal": False,
+        "activation": "relu",
+        "start_token_length": 0,
+    },
+    "shifted, affine norm": {
+        "output_chunk_shift": 3,
+        "use_reversible_instance_norm": {"affine": True},
+    },
+}
+COVARIATES = {
+    "none": (),
+    "past": ("past",),
+    "future": ("future",),
+    "static": ("static",),
+    "all": ("past", "future", "static"),
+}
+# An export takes seconds: these touch every input and each way to rank queries.
+QUICK = {("sampled", "all"), ("moment", "none"), ("patches", "future"), ("quantiles", "past")}
+EVERY = [(mode, covariates) for mode in MODES for covariates in COVARIATES]
+
+
+@pytest.fixture
+def exported(tiny_model, waves, tmp_path):
+    """Fit and export a model; give it, a session of the export, and its series."""
+
+    def export(covariates, length=70, **options):
+        kinds = COVARIATES[covariates]
+        series = waves(length, 2, dtype=np.float32, static=STATIC if "static" in kinds else None)
+        given = {
+            f"{kind}_covariates": waves(length + 40, 2, seed=seed, dtype=np.float32)
+            for seed, kind in enumerate(("past", "future"), start=1)
+            if kind in kinds
+        }
+        options = {"sampling_factor": 1, "time_features": False, "lookback_skip": True, **options}
+        model = tiny_model(32, 12, **options).fit(series, **given)
+        path = str(tmp_path / "model.onnx")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the exporter, about itself
+            model.to_onnx(path, verbose=False)
+        return model, onnxruntime.InferenceSession(path), series, given
+
+    return export
+
+
+@pytest.mark.parametrize(
+    ("mode", "covariates"),
+    [
+        pytest.param(*case, marks=() if case in QUICK else pytest.mark.slow, id=", ".join(case))
+        for case in EVERY
+    ],
+)
+def test_an_export_forecasts_the_same(exported, mode, covariates):
+    model, session, series, given = exported(covariates, **MODES[mode])
+    parameters = model.likelihood is not None
+    expected = model.predict(12, series, predict_likelihood_parameters=parameters, **given)
+    forecast = run_onnx_prediction(12, session, series, **given, verbose=False)
+    # In units of the series' deviation: 32-bit floats of its level, 10, have steps of 1e-6.
+    scale = series.values().std()
+    error = np.abs(forecast.values() - expected.values()).max() / scale
+    assert expected.values().std() / scale > 1e-3
+    assert error < 1e-5
+    assert forecast.time_index.equals(expected.time_index)
