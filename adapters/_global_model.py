@@ -13,8 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ._sktime_data import Float64Array, Instance, Key, Layout
+from ._sktime_explanation import restate
+from ._sktime_index import labels_after
 
 if TYPE_CHECKING:
+    from informer_forecaster.explain import Explanation
+
     from ._model_holder import ModelHolder, Sample
 
 Steps = npt.NDArray[np.int64]
@@ -132,6 +136,33 @@ class GlobalModel:
             key: values[steps[key] - 1] * i.scale[:, None] + i.center[:, None]
             for (key, i), values in zip(instances.items(), forecasts, strict=True)
         }
+
+    def explain(self, instance: Instance, steps: Steps, columns: Sequence[Any]) -> Explanation:
+        """Explain the forecast of a series at its ``steps`` ahead, in the names ``columns``.
+
+        Raises
+        ------
+        ValueError
+            If a step lies outside the output chunk, or the series does not fill the look-back.
+        """
+        lookback, horizon = self.input_chunk_length, self.output_chunk_length
+        if steps.min() < 1 or steps.max() > horizon:
+            raise ValueError(
+                f"`fh` must lie within the {horizon} steps that are forecast in one pass, to be "
+                f"explained; got the steps {steps.tolist()}. Leave out the others, or fit with a "
+                "larger `output_chunk_length`."
+            )
+        if len(instance.y) < lookback:
+            raise ValueError(
+                f"`y` must have {lookback} rows, the look-back window, to be explained; "
+                f"{instance.name} has {len(instance.y)}. Give more rows, or choose a shorter "
+                "`input_chunk_length`."
+            )
+        sample = self._window(instance, int(steps.max()), horizon)
+        explanation = self.network.explain(sample, [int(step) for step in steps])
+        times = instance.y.index[-lookback:]
+        times = times.append(labels_after(times, instance.step, horizon))
+        return restate(explanation, self.layout, instance, times, columns)
 
     def _window(self, instance: Instance, known: int, total: int) -> Sample:
         from ._model_holder import Sample

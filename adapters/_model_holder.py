@@ -12,7 +12,7 @@ import io
 import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,9 @@ from darts import TimeSeries
 from darts.utils.likelihood_models.torch import QuantileRegression
 
 from .darts import InformerModel
+
+if TYPE_CHECKING:
+    from informer_forecaster.explain import Explanation
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -127,6 +130,21 @@ class ModelHolder:
                     for sample, part in zip(samples, parts[-1], strict=True)
                 ]
         return [np.concatenate(chunks)[:n] for chunks in zip(*parts, strict=True)]
+
+    def explain(self, sample: Sample, horizons: Sequence[int]) -> Explanation:
+        """Explain the mean or median at steps ahead, against the means of the sample's own rows."""
+        # Here, as it imports what draws the plots.
+        from informer_forecaster.explain import InformerExplainer
+
+        with _quiet({}):
+            background = _as_series([sample]).values()
+            explainer = InformerExplainer(self.model, *background, sort_quantiles=True)
+            middle, count = 0, 1
+            if self.quantiles is not None:
+                middle, count = self.quantiles.index(0.5), len(self.quantiles)
+            names = list(explainer.target_components_likelihood)[middle::count]
+            result = explainer.explain(horizons=horizons, target_components=names)
+        return result.explanations[0]
 
     def _forecast_chunk(
         self, samples: Sequence[Sample], trainer: Mapping[str, Any]

@@ -53,6 +53,7 @@ def save_model(model: Any, directory: str | os.PathLike[str], clean: bool) -> No
     if model.model is None or not model._fit_called:
         raise ValueError("`save_pretrained` needs a fitted model: call `fit` first.")
     arguments = {k: v for k, v in model.model_params.items() if k not in RUNNING}
+    precision = (model.model_params.get("pl_trainer_kwargs") or {}).get("precision")
     tensors: Tensors = {}
     series = {}
     for name in _SERIES:
@@ -62,7 +63,7 @@ def save_model(model: Any, directory: str | os.PathLike[str], clean: bool) -> No
         "library_versions": _library_versions(),
         "class": type(model).__name__,
         "arguments": {name: to_json(value, name) for name, value in arguments.items()},
-        "precision": (model.model_params.get("pl_trainer_kwargs") or {}).get("precision"),
+        "precision": to_json(precision, "pl_trainer_kwargs['precision']"),
         "weights_dtype": str(model.model.dtype).removeprefix("torch."),
         "sample_dtype": str(model.train_sample.past_target.dtype),
         "sample_shapes": {

@@ -6,9 +6,6 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,21 +30,27 @@ def write_directory(
         If ``directory`` is a file or holds anything that this function did not write.
     """
     target = Path(directory).resolve()
-    _check_replaceable(target)
+    fresh, old = _beside(target, "new"), _beside(target, "old")
+    for path in (target, fresh, old):
+        _check_replaceable(path)
+    _put_back(old, target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    with _replacing(target) as fresh:
-        checksums = {}
-        for name, tensors in ((WEIGHTS, weights), (SERIES, series)):
-            if tensors:
-                packed = {key: one.detach().cpu().contiguous() for key, one in tensors.items()}
-                save_file(packed, fresh / name, metadata={"format": "pt"})
-                checksums[name] = _checksum(fresh / name)
-        content = {"format": FORMAT, "format_version": VERSION, **config, "checksums": checksums}
-        text = json.dumps(content, indent=2, allow_nan=False)
-        (fresh / CONFIG).write_text(text + "\n", encoding="utf-8")
-        for path in fresh.iterdir():
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
+    # What a process left that was killed here.
+    for path in (fresh, old):
+        if path.exists():
+            shutil.rmtree(path)
+    fresh.mkdir()
+    try:
+        _write_files(fresh, config, {WEIGHTS: weights, SERIES: series})
+        # On one file system, so that only names change, each at once.
+        if target.exists():
+            target.rename(old)
+        fresh.rename(target)
+    except BaseException:
+        _put_back(old, target)
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def read_directory(directory: str | os.PathLike[str]) -> tuple[dict[str, Any], Tensors, Tensors]:
@@ -59,6 +62,9 @@ def read_directory(directory: str | os.PathLike[str]) -> tuple[dict[str, Any], T
         If a file is missing, damaged, or of a version that this one does not know.
     """
     folder = Path(directory)
+    if not folder.exists() and _beside(folder, "old").exists():
+        # Its writer was killed between two renamings, and will not come back.
+        folder = _beside(folder, "old")
     config = _read_config(folder / CONFIG)
     checksums = config.get("checksums")
     if not isinstance(checksums, dict) or WEIGHTS not in checksums:
@@ -89,26 +95,30 @@ def _check_replaceable(target: Path) -> None:
     )
 
 
-@contextmanager
-def _replacing(target: Path) -> Iterator[Path]:
-    """Give a new directory, which takes the place of ``target`` when the block has ended well."""
-    # On the same file system, so that renaming is all that is left to do.
-    staging = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    fresh, old = staging / "new", staging / "old"
-    try:
-        fresh.mkdir()
-        yield fresh
-        if target.exists():
-            target.rename(old)
-        try:
-            fresh.rename(target)
-        except BaseException:
-            if old.exists():
-                old.rename(target)
-            raise
-    finally:
-        if target.exists() or not old.exists():
-            shutil.rmtree(staging, ignore_errors=True)
+def _beside(target: Path, which: str) -> Path:
+    """Name the directory that is written first, or that is given up last; hidden, beside it."""
+    return target.with_name(f".{target.name}.{which}")
+
+
+def _put_back(old: Path, target: Path) -> None:
+    if old.exists() and not target.exists():
+        old.rename(target)
+
+
+def _write_files(folder: Path, config: dict[str, Any], files: dict[str, Tensors]) -> None:
+    """Write the files of a model and bring them to the disk."""
+    checksums = {}
+    for name, tensors in files.items():
+        if tensors:
+            packed = {key: one.detach().cpu().contiguous() for key, one in tensors.items()}
+            save_file(packed, folder / name, metadata={"format": "pt"})
+            checksums[name] = _checksum(folder / name)
+    content = {"format": FORMAT, "format_version": VERSION, **config, "checksums": checksums}
+    text = json.dumps(content, indent=2, allow_nan=False)
+    (folder / CONFIG).write_text(text + "\n", encoding="utf-8")
+    for path in folder.iterdir():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
 
 
 def _read_config(path: Path) -> dict[str, Any]:

@@ -36,7 +36,8 @@ def step_of(index: pd.Index[Any]) -> Step | None:
         return index.freq
     name = pd.infer_freq(index) if len(index) > 2 else None
     if name is None:
-        windows = (index[i : i + 4] for i in range(min(len(index) - 3, _WINDOWS)))
+        # Not slices: in pandas 2.2 they count as duplicated where the whole index is.
+        windows = (index.take([*range(i, i + 4)]) for i in range(min(len(index) - 3, _WINDOWS)))
         found = Counter(freq for window in windows if (freq := pd.infer_freq(window)))
         name = found.most_common(1)[0][0] if found else None
     return None if name is None else to_offset(name)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from sktime.datatypes import convert_to
 from sktime.forecasting.base import BaseForecaster
+from sktime.utils.validation.forecasting import check_fh
 from sktime.utils.warnings import warn
 
 from informer_forecaster._network import InformerConfig
@@ -340,6 +341,43 @@ class InformerForecaster(BaseForecaster):
             self.__dict__.update(before)
             raise
 
+    def explain(self, fh: Any = None, X: Any = None) -> Any:
+        """Explain the point forecasts: which rows and columns they rest on, and the attention.
+
+        What a value adds is measured against the mean of its column over the look-back window.
+
+        Parameters
+        ----------
+        fh : int, list, index or ForecastingHorizon, optional
+            Steps to explain, within the output chunk; by default those given to `fit`.
+        X : sktime time series, optional
+            Exogenous rows, as for `predict`.
+
+        Returns
+        -------
+        Explanation or dict of Explanation
+            One :class:`~informer_forecaster.explain.Explanation` with data and plots, in units of
+            `y`; for a panel or a hierarchy a dictionary, by the labels of the series.
+
+        Raises
+        ------
+        ValueError
+            If a step lies beyond the output chunk, a series does not fill the look-back window, or
+            exogenous rows are missing.
+        """
+        self.check_is_fitted()
+        # sktime's own check would refuse a part of the horizon that `fit` was given.
+        fh = self.fh if fh is None else check_fh(fh, freq=self._cutoff)
+        instances, steps = self._join(fh, self._check_X(X=X))
+        names = self._get_varnames() if len(self.model_.layout.y_columns) == 1 else None
+        columns = names or self.model_.layout.y_columns
+        found = {
+            key: self.model_.explain(instance, steps[key], columns)
+            for key, instance in instances.items()
+        }
+        by_label = {key[0] if len(key) == 1 else key: one for key, one in found.items()}
+        return by_label.get((), by_label)
+
     # What sktime calls; it has checked the containers
 
     def _fit(self, y: pd.DataFrame, X: pd.DataFrame | None, fh: Any) -> InformerForecaster:
@@ -528,10 +566,7 @@ class InformerForecaster(BaseForecaster):
     def _forecast(self, fh: Any, X: pd.DataFrame | None) -> tuple[pd.Index[Any], Float64Array]:
         """Forecast all series at ``fh``: the row labels, and the values ``(rows, C, P)``."""
         layout, length = self.model_.layout, self.model_.output_chunk_length
-        if X is not None:
-            X = select_columns("X", X, layout.exogenous_columns, optional=layout.past_columns)
-        instances = join_future(self._context, X)
-        steps = {key: steps_ahead(fh, instance) for key, instance in instances.items()}
+        instances, steps = self._join(fh, X)
         furthest = max(int(ahead.max()) for ahead in steps.values())
         if furthest > length:
             warn(
@@ -551,6 +586,14 @@ class InformerForecaster(BaseForecaster):
             # sktime labels the columns in the order of the last table that it saw.
             table = table[:, [layout.y_columns.index(name) for name in self._get_varnames()]]
         return label_rows(labels, self._index_names), table
+
+    def _join(self, fh: Any, X: pd.DataFrame | None) -> tuple[dict[Key, Instance], dict[Key, Any]]:
+        """The series with the rows of `X`, and the steps ahead that `fh` names."""
+        layout = self.model_.layout
+        if X is not None:
+            X = select_columns("X", X, layout.exogenous_columns, optional=layout.past_columns)
+        instances = join_future(self._context, X)
+        return instances, {key: steps_ahead(fh, one) for key, one in instances.items()}
 
     def _trainer_arguments(self) -> dict[str, Any]:
         """Arguments of Lightning's trainer: nothing is written to disk unless asked for."""

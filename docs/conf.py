@@ -22,9 +22,15 @@ exclude_patterns = ["_build", "benchmarks", "examples", "figures"]
 
 myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
+# Pages that a script fills with tables skip a level.
+suppress_warnings = ["myst.header"]
 
 # The frameworks' own documentation is linked by hand: a build fetches nothing.
-nitpick_ignore_regex = [("py:.*", r"(torch|darts|sktime|pandas|numpy|Any|TorchForecasting).*")]
+FOREIGN = (
+    r"(torch|darts|sktime|pandas|pd|numpy|npt|matplotlib|os|collections|Any|Figure|FloatArray).*"
+)
+PRIVATE = r"(TorchForecasting|AttentionFactory|informer_forecaster\.explain\.).*"
+nitpick_ignore_regex = [("py:.*", FOREIGN), ("py:class", PRIVATE)]
 
 # The Darts model is documented at its constructor, as Darts' own are.
 autoclass_content = "init"
@@ -36,6 +42,7 @@ copybutton_prompt_text = ">>> "
 html_theme = "furo"
 html_title = project
 html_copy_source = False
+html_show_copyright = False
 html_math_renderer = "mathml"
 
 

@@ -1,6 +1,6 @@
 """Processes that are killed while they train or save, for tests/test_interruptions.py.
 
-    python tests/interruptions.py {training,saving} FOLDER SEED...
+    python tests/interruptions.py {training,saving,pretrained} FOLDER SEED...
 
 Importing Darts takes seconds and training an epoch milliseconds, so one process imports and every
 training runs in a fork of it. It prints one line of JSON for each seed.
@@ -119,35 +119,60 @@ def interrupt_training(folder: Path, seed: int) -> dict[str, object]:
     }
 
 
-def interrupt_saving(folder: Path, seed: int) -> dict[str, object]:
+def interrupt_saving(
+    folder: Path,
+    seed: int,
+    save: Callable[[InformerModel, str], None] = InformerModel.save,
+    load: Callable[[str], InformerModel] = InformerModel.load,
+    watched: str = "model.pt",
+) -> dict[str, object]:
     """Kill a process that saves two models in turn to one path, and load what is there."""
     path, models = str(folder / "model.pt"), []
     for state in range(2):
         model = make(folder, seed, random_state=state, n_epochs=1, save_checkpoints=False)
         models.append(model.fit(SERIES))
-    models[0].save(path)
-    (folder / "before").write_bytes(Path(path).read_bytes())
+    save(models[0], path)
+    before = (folder / watched).read_bytes()
 
-    def save() -> None:
+    def save_in_turn() -> None:
         while True:
             for model in reversed(models):
-                model.save(path)
+                save(model, path)
 
     def started() -> bool:
-        return (folder / "before").read_bytes() != Path(path).read_bytes()
+        try:
+            return before != (folder / watched).read_bytes()
+        except FileNotFoundError:
+            return True  # between two names
 
-    code = kill_after(fork(save), started, random.Random(seed).uniform(0, 0.2))
+    code = kill_after(fork(save_in_turn), started, random.Random(seed).uniform(0, 0.2))
     forecasts = [model.predict(4, SERIES) for model in models]
     return {
         "killed": code == -signal.SIGKILL,
         "leftovers": len(list(folder.glob(".*.new*"))),
-        "equal": InformerModel.load(path).predict(4, SERIES) in forecasts,
+        "equal": load(path).predict(4, SERIES) in forecasts,
     }
+
+
+def interrupt_saving_as_data(folder: Path, seed: int) -> dict[str, object]:
+    """Do so with the directory of a pretrained model."""
+
+    def load(path: str) -> InformerModel:
+        return InformerModel.from_pretrained(
+            path, pl_trainer_kwargs={"accelerator": "cpu", **QUIET}
+        )
+
+    watched = "model.pt/model.safetensors"
+    return interrupt_saving(folder, seed, InformerModel.save_pretrained, load, watched)
 
 
 def main(task: str, folder: str, *seeds: str) -> None:
     """Run the task for each of the seeds, each in a folder of its own."""
-    interrupt = {"training": interrupt_training, "saving": interrupt_saving}[task]
+    interrupt: Callable[[Path, int], dict[str, object]] = {
+        "training": interrupt_training,
+        "saving": interrupt_saving,
+        "pretrained": interrupt_saving_as_data,
+    }[task]
     for seed in seeds:
         place = Path(folder, seed)
         place.mkdir()

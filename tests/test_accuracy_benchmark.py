@@ -76,26 +76,29 @@ def test_validation_windows_are_whole(script):
 
 
 def test_a_method_takes_changes_in_brackets(script):
-    methods = script("methods")
+    methods = script("ablations")
     changed = methods.find("informer-points[distil=false,look_back=24,sparsity=moment]")
     model = changed.build(8, {})
     assert model.input_chunk_length == 24
     assert model.model_params["distil"] is False
     assert model.model_params["sparsity"] == "moment"
-    assert methods.find("informer[output_chunk_length=2]").build(8, {}).output_chunk_length == 2
+    rolled_out = methods.find("informer[output_chunk_length=2,windows=4]")
+    assert rolled_out.build(8, {}).output_chunk_length == 2
+    assert rolled_out.windows == 4
 
 
 @pytest.mark.parametrize("name", ["nothing", "informer[distil]", "informer[", "informer[1=2]"])
 def test_an_unknown_method_is_refused(script, name):
     with pytest.raises(ValueError, match="informer"):
-        script("methods").find(name)
+        script("ablations").find(name)
 
 
 def test_a_method_without_its_package_is_refused(script, monkeypatch):
-    methods = script("methods")
-    monkeypatch.setattr(methods.importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(ValueError, match=r"\.\[benchmarks\]"):
-        methods.find("prophet")
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    find = script("ablations").find
+    with pytest.raises(ValueError, match=r"'prophet' needs prophet.*\.\[benchmarks\]"):
+        find("prophet")
+    assert find("prophet", installed=False).title == "Prophet"
 
 
 def test_the_default_informer_repeats_no_default(script):
@@ -105,7 +108,7 @@ def test_the_default_informer_repeats_no_default(script):
 
 
 def test_every_ablation_names_methods(script):
-    methods = script("methods")
+    methods = script("ablations")
     for names in methods.ABLATIONS.values():
         for name in names:
             assert methods.find(name).build(96, {}).model_params
@@ -159,14 +162,13 @@ def test_a_run_is_resumed(script, tmp_path, monkeypatch):
 @pytest.mark.parametrize("features", ["multivariate", "univariate"])
 @pytest.mark.slow
 def test_every_method_runs(script, tmp_path, features):
-    if features == "univariate":
-        pytest.importorskip("prophet")
     path = tmp_path / "ett.csv"
     start(script("ett"), "--smoke", "--features", features, "--csv", str(path))
     methods = {
         name
         for name, method in script("methods").METHODS.items()
-        if features == "univariate" or method.kind != "refitted"
+        if script("methods").is_installed(method)
+        and (features == "univariate" or method.kind != "refitted")
     }
     assert set(script("results").read(path)["method"]) == methods
 

@@ -30,6 +30,7 @@ SKTIME_DATA = f"{ADAPTERS}._sktime_data"
 SKTIME_FILES = f"{ADAPTERS}._sktime_files"
 SKTIME_INDEX = f"{ADAPTERS}._sktime_index"
 SKTIME_PARAMETERS = f"{ADAPTERS}._sktime_parameters"
+SKTIME_EXPLANATION = f"{ADAPTERS}._sktime_explanation"
 EXPLAIN = "informer_forecaster.explain"
 ATTENTION_MAP = f"{EXPLAIN}.attention_map"
 TOKENS = f"{EXPLAIN}.tokens"
@@ -62,7 +63,6 @@ ROOMS = {
     CALENDAR: Room(top=("numpy", "pandas")),
     VALIDATION: Room(top=("numpy", "pandas", "darts", NETWORK)),
     DARTS_MODULE: Room(top=("torch", "darts", NETWORK)),
-    LOCK: Room(),
     PRETRAINED: Room(
         top=("numpy", "pandas", "torch", "darts", PLAIN_SERIES, PLAIN_VALUES, PRETRAINED_FILES)
     ),
@@ -70,6 +70,7 @@ ROOMS = {
     PLAIN_SERIES: Room(top=("numpy", "pandas", "torch", "darts", PLAIN_VALUES)),
     PLAIN_VALUES: Room(top=("numpy", "sklearn", "torch", "darts", CALENDAR)),
     SEALED_FILES: Room(),
+    LOCK: Room(),
     DARTS_FILES: Room(top=("pytorch_lightning", "darts", CALENDAR, DARTS_MODULE, SEALED_FILES)),
     DARTS: Room(
         top=(
@@ -77,10 +78,10 @@ ROOMS = {
             "darts",
             NETWORK,
             CALENDAR,
-            LOCK,
             VALIDATION,
             DARTS_MODULE,
             DARTS_FILES,
+            LOCK,
             PRETRAINED,
         )
     ),
@@ -91,8 +92,13 @@ ROOMS = {
         ),
         later=("torch", "pytorch_lightning", "darts"),
     ),
-    GLOBAL_MODEL: Room(top=("numpy", SKTIME_DATA), later=(MODEL_HOLDER,)),
-    MODEL_HOLDER: Room(top=("numpy", "torch", "pytorch_lightning", "darts", DARTS)),
+    GLOBAL_MODEL: Room(
+        top=("numpy", SKTIME_DATA, SKTIME_EXPLANATION, SKTIME_INDEX), later=(MODEL_HOLDER, EXPLAIN)
+    ),
+    MODEL_HOLDER: Room(
+        top=("numpy", "torch", "pytorch_lightning", "darts", DARTS), later=(EXPLAIN,)
+    ),
+    SKTIME_EXPLANATION: Room(top=("pandas", SKTIME_DATA), later=(EXPLAIN,)),
     SKTIME_DATA: Room(top=("numpy", "pandas", NETWORK, SKTIME_INDEX, CALENDAR)),
     SKTIME_FILES: Room(top=(SEALED_FILES,), later=("torch", "darts")),
     SKTIME_INDEX: Room(top=("pandas",)),

@@ -51,6 +51,6 @@ def test_an_unknown_argument_is_named(tiny_model, typo):
 
 
 def test_counts_of_numpy_are_counts(tiny_model, waves):
-    """Both torch and Lightning take Python's integers only, and a grid search gives numpy's."""
+    """Torch and Lightning take Python's integers only, and a grid search gives numpy's."""
     plain = tiny_model(batch_size=4, n_epochs=2).fit(waves()).predict(4)
     assert tiny_model(batch_size=np.int64(4), n_epochs=np.int64(2)).fit(waves()).predict(4) == plain

@@ -8,6 +8,9 @@ import pytest
 import torch
 from darts.utils.likelihood_models.torch import GaussianLikelihood, QuantileRegression
 
+from informer_forecaster import register_attention
+from informer_forecaster._network.attention import FullAttention
+from informer_forecaster._network.registry import attention_names
 from informer_forecaster.explain import InformerExplainer
 
 COVARIATES = ("past_covariates", "future_covariates")
@@ -158,6 +161,15 @@ def test_an_input_without_weights_adds_nothing(tiny_model, waves):
     assert shares["wave_0_futcov"] > 0
 
 
+def test_a_covariate_with_the_name_of_a_calendar_feature_is_kept(tiny_model, waves):
+    hours = waves(60).with_columns_renamed("wave_0", "hour_of_day")
+    model = tiny_model().fit(waves(40), future_covariates=hours)
+    result = InformerExplainer(model).explain()
+    columns = list(result.get_importance(1).columns)
+    assert columns.count("hour_of_day_futcov") == 2
+    assert len(result.get_shares()) == len(columns) == result.get_explanation().n_components
+
+
 def test_a_series_that_counts_its_steps_and_a_shifted_horizon(tiny_model, waves):
     model = tiny_model(output_chunk_shift=3).fit(waves(40, index="range"))
     series = InformerExplainer(model).explain(horizons=1).get_explanation()
@@ -171,3 +183,23 @@ def test_half_precision_is_explained_in_single(tiny_model, waves):
     table = InformerExplainer(model).explain().get_completeness()
     np.testing.assert_allclose(table["forecast"], model.predict(4).values()[:, 0], rtol=0.05)
     assert table["gap"].abs().max() < 1e-3
+
+
+class Strongest(FullAttention):
+    """Attention of a user's own, which is a full one by its class only."""
+
+    def forward(self, *heads):
+        return heads[-1].amax(dim=2, keepdim=True).expand_as(heads[0])
+
+
+def test_an_attention_of_the_users_own_is_part_of_the_forecast_only(tiny_model, waves):
+    """What it adds counts; which rows it looks at is not made up."""
+    if "strongest" not in attention_names():
+        register_attention("strongest", lambda *_unused: Strongest())
+    model = tiny_model(16, attention="strongest", decoder_causal=False).fit(waves(60))
+    result = InformerExplainer(model).explain()
+    table = result.get_completeness()
+    np.testing.assert_allclose(table["forecast"], model.predict(4).values()[:, 0], rtol=1e-4)
+    assert table["gap"].abs().max() < 1e-3 * (table["forecast"] - table["baseline"]).abs().max()
+    assert result.encoder_layers == ()
+    assert [one.kind for one in result.decoder_layers] == ["decoder cross"]

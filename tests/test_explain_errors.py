@@ -63,6 +63,8 @@ def test_the_background_needs_its_covariates(tiny_model, waves, with_value):
         InformerExplainer(model, waves(), waves(60), waves(60))
     with refuses("`background_series` must be given with its covariates"):
         InformerExplainer(model, None, waves(60))
+    with refuses("`background_future_covariates` must be a Darts TimeSeries", "DataFrame"):
+        InformerExplainer(model, waves(), waves(60), waves(60).to_dataframe())
     with refuses("`background_series` must hold finite values", "nan"):
         InformerExplainer(
             model,
@@ -142,7 +144,7 @@ def test_a_result_names_what_it_holds(explainer):
         result.get_importance(3)
     with refuses("`component` must be one of those explained, ['wave_1']; got 'wave_0'"):
         result.get_shares(1, "wave_0")
-    with refuses("`layer` must be one of 0 to 1", "`encoder_layers`; got 2"):
+    with refuses("`layer` must be one of [0, 1]", "`encoder_layers`", "got 2"):
         result.plot_sparsity(2)
     with refuses("`part` must be one of ['encoder', 'decoder']; got 'memory'"):
         result.plot_attention(part="memory")

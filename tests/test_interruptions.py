@@ -49,8 +49,9 @@ def test_a_killed_training_resumes_to_the_same_weights(tmp_path):
     assert count_survivors("training", tmp_path, range(2)) == 2
 
 
-def test_a_killed_save_leaves_a_whole_model(tmp_path):
-    assert count_survivors("saving", tmp_path, range(4)) == 4
+@pytest.mark.parametrize("task", ["saving", pytest.param("pretrained", marks=pytest.mark.slow)])
+def test_a_killed_save_leaves_a_whole_model(tmp_path, task):
+    assert count_survivors(task, tmp_path, range(4)) == 4
 
 
 class Cut(BaseException):

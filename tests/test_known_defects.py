@@ -1,5 +1,8 @@
 """One test for each defect that existing implementations of the Informer have; ours has none."""
 
+import runpy
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -162,6 +165,51 @@ def test_9_every_window_is_scored_by_the_training_scaler(batch_size: int) -> Non
     expected = [model.predict(5, series[:origin]).values() for origin in range(95, 116)]
     for forecast, one in zip(forecasts, expected, strict=True):
         np.testing.assert_allclose(forecast.values(), one, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("rows", [1, 30])
+def test_9_new_rows_do_not_move_the_scale_of_the_training(rows: int) -> None:
+    """Two updates that differ before the look-back window only leave the same forecast."""
+    import pandas as pd
+
+    from informer_forecaster import InformerForecaster
+
+    values = np.random.default_rng(0).normal(size=60).cumsum()
+    window = values[-12:]
+    forecasts = []
+    for between in (0.0, 1e3):
+        forecaster = InformerForecaster(
+            12, **TINY, scaler="standard", use_reversible_instance_norm=False
+        )
+        forecaster.fit(pd.Series(values), fh=[1, 2, 3])
+        new = np.concatenate([np.full(rows, between), window])
+        index = pd.RangeIndex(60, 60 + len(new))
+        forecaster.update(pd.Series(new, index), update_params=False)
+        forecasts.append(forecaster.predict().to_numpy())
+    np.testing.assert_array_equal(*forecasts)
+
+
+def test_9_the_benchmark_scales_by_its_training_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the later parts hold, the training part is the same, with mean 0 and deviation 1."""
+    from darts import TimeSeries
+
+    benchmark = runpy.run_path(str(Path(__file__).parents[1] / "docs" / "benchmarks" / "ett.py"))
+    name, (_, per_hour) = next(iter(benchmark["DATA"].items()))
+    train, *others = (hours * per_hour for hours in benchmark["HOURS"].values())
+    values = np.random.default_rng(0).normal(3.0, 2.0, size=(train + sum(others), 1))
+    trainings = []
+    for factor in (1.0, 50.0):
+        values[train:] *= factor
+
+        class Data:
+            def load(self) -> TimeSeries:
+                return TimeSeries.from_values(values)
+
+        monkeypatch.setitem(benchmark["DATA"], name, (Data, per_hour))
+        trainings.append(benchmark["load_parts"](name, None, 96)[0].values())
+    np.testing.assert_array_equal(*trainings)
+    assert abs(trainings[0].mean()) < 1e-4
+    assert abs(trainings[0].std() - 1) < 1e-4
 
 
 def test_11_the_learning_rate_is_not_halved_every_epoch() -> None:

@@ -403,7 +403,7 @@ def test_training_uses_one_device_unless_told():
 
 
 def test_files_hold_no_data_but_the_context():
-    small, large = (make().fit(noise(rows), fh=FH) for rows in (50, 5000))
+    small, large = (make().fit(noise(rows), fh=FH) for rows in (50, 2500))
     assert len(pickle.dumps(large)) - len(pickle.dumps(small)) < 100
 
 

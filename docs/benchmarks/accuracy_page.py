@@ -11,10 +11,11 @@ from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import pandas as pd
+from ablations import ABLATIONS, find
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import ScalarFormatter
-from methods import ABLATIONS, METHODS, find
+from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
+from methods import METHODS
 from pages import make_table
 from protocol import DATASETS, STANDARD_HORIZONS
 from results import read
@@ -35,10 +36,7 @@ def read_published() -> pd.DataFrame:
 
 def title_of(method: str) -> str:
     """Name a method in the tables; one whose recipe is gone keeps its name."""
-    base = method.partition("[")[0]
-    if base not in METHODS or METHODS[base].needs:
-        return METHODS[base].title if method in METHODS else method
-    return find(method).title
+    return find(method, installed=False).title if method.partition("[")[0] in METHODS else method
 
 
 def make_cell(rows: pd.DataFrame) -> str:
@@ -145,13 +143,16 @@ def _of_decoding(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _draw_methods(panel: Axes, rows: pd.DataFrame, methods: Iterable[str], column: str) -> None:
     """Draw a column against the horizon, a line for each method that has rows."""
-    for method in methods:
+    for number, method in enumerate(methods):
         means = rows[rows["method"] == method].groupby("horizon")[column].mean()
         if len(means):
-            panel.plot(means.index, means, marker="o", label=title_of(method))
+            # By its place in the list: a method has one colour in all panels.
+            look = {"color": plt.get_cmap("tab20")(number % 20), "marker": "os"[number // 20]}
+            panel.plot(means.index, means, label=title_of(method), **look)
     panel.set(xlabel="horizon", yscale="log")
-    for axis_part in (panel.yaxis.set_major_formatter, panel.yaxis.set_minor_formatter):
-        axis_part(ScalarFormatter())  # 0.4, not 4 x 10^-1
+    panel.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 4, 6)))
+    panel.yaxis.set_major_formatter(ScalarFormatter())  # 0.4, not 4 x 10^-1
+    panel.yaxis.set_minor_formatter(NullFormatter())
     panel.grid(alpha=0.3)
 
 
@@ -169,23 +170,27 @@ def draw_errors(rows: pd.DataFrame) -> Figure:
             panel.plot(stated.index, stated, style, color="grey", label=PUBLISHED_MARK + name)
         panel.set_title(dataset)
     panels[0].set_ylabel("mean squared error, scaled data")
-    # A method that ran on one data set only is in the legend all the same.
+    _add_legend(figure)
+    return figure
+
+
+def _add_legend(figure: Figure) -> None:
+    """Add one legend for all panels: a method need not be in each of them."""
     labels = {}
-    for panel in panels:
+    for panel in figure.axes:
         handles, names = panel.get_legend_handles_labels()
         labels |= dict(zip(names, handles, strict=True))
     figure.legend(labels.values(), labels, loc="outside right center", fontsize="small")
-    return figure
 
 
 def draw_decoding(rows: pd.DataFrame) -> Figure:
     """Draw error and time of a forecast against the horizon: at once, and step by step."""
-    figure, panels = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
+    figure, panels = plt.subplots(1, 2, figsize=(13, 4), layout="constrained")
     labels = {"mse": "mean squared error, scaled data", "milliseconds": "ms to forecast a window"}
     for panel, (column, label) in zip(panels, labels.items(), strict=True):
         _draw_methods(panel, rows, ABLATIONS["decoding"], column)
         panel.set_ylabel(label)
-    panels[0].legend(fontsize="small")
+    _add_legend(figure)
     return figure
 
 

@@ -28,8 +28,9 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
+from ablations import ABLATIONS, find
 from accuracy_page import PAGE, write_page
-from methods import ABLATIONS, METHODS, PATIENCE, Method, find
+from methods import METHODS, PATIENCE, Method, is_installed
 from protocol import (
     DATASETS,
     WAVES,
@@ -46,6 +47,8 @@ from tqdm import tqdm
 
 RESULTS = Path(__file__).with_suffix(".csv")
 SMOKE = {"look_back": 32, "windows": 4}
+# The paper's width alone would take most of the minute.
+SMOKE_WIDTHS = {"d_model": 32, "dim_feedforward": 64}
 QUIET = {
     "accelerator": "cpu",
     **dict.fromkeys(("enable_progress_bar", "enable_model_summary", "logger"), False),
@@ -112,14 +115,13 @@ def run_cell(cell: Cell, method: Method, parts: Parts) -> Cell:
         row |= {"parameters": sum(p.numel() for p in model.model.parameters())}
     test = score(model, parts.test, look_back, horizon, **options)
     row |= {"mse": round(test.mse, 5), "mae": round(test.mae, 5), "windows": test.windows}
-    return {**row, "forecast_seconds": round(test.seconds, 2), "versions": versions()}
+    return {**row, "forecast_seconds": round(test.seconds, 2), "versions": versions_for(method)}
 
 
-def versions() -> str:
-    """Name the versions that decide the results."""
-    return ", ".join(
-        f"{name} {version(name)}" for name in ("informer-forecaster", "darts", "torch")
-    )
+def versions_for(method: Method) -> str:
+    """Name the versions that decide a method's results."""
+    names = ["informer-forecaster", "darts", "torch", *([method.needs] if method.needs else [])]
+    return ", ".join(f"{name} {version(name)}" for name in names)
 
 
 def plan(arguments: argparse.Namespace) -> list[tuple[Cell, Method]]:
@@ -131,14 +133,16 @@ def plan(arguments: argparse.Namespace) -> list[tuple[Cell, Method]]:
         If a method or one of its arguments is none, or a method takes one column and is given all.
     """
     cells = []
-    for name in arguments.methods:
+    for name in dict.fromkeys(arguments.methods):
         method = find(name)
         if method.kind == "refitted" and arguments.features != "univariate":
             raise ValueError(f"{name!r} forecasts one column: add --features univariate.")
         if method.kind == "network" and arguments.epochs is not None:
             changed = {**method.arguments, "n_epochs": arguments.epochs}
             method = replace(method, arguments=changed)
-        method = replace(method, **SMOKE) if arguments.smoke else method
+        if arguments.smoke:
+            widths = SMOKE_WIDTHS if name.startswith("paper") else {}
+            method = replace(method, **SMOKE, arguments={**method.arguments, **widths})
         seeds = arguments.seeds if method.kind == "network" else [0]
         for dataset in arguments.datasets:
             for horizon in horizons_of(arguments, dataset):
@@ -192,8 +196,12 @@ def read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     if arguments.methods is None and arguments.ablation is None:
         takes_all = arguments.features == "multivariate"
         arguments.methods = [
-            name for name, one in METHODS.items() if not (takes_all and one.kind == "refitted")
+            name
+            for name, one in METHODS.items()
+            if is_installed(one) and not (takes_all and one.kind == "refitted")
         ]
+        absent = [name for name, one in METHODS.items() if not is_installed(one)]
+        print("left out, as their package is missing:", ", ".join(absent) or "none")
     arguments.methods = [*(arguments.methods or []), *ABLATIONS.get(arguments.ablation, [])]
     if arguments.smoke:
         arguments.datasets, arguments.horizons, arguments.epochs = ["waves"], ["paper"], 1

@@ -1,21 +1,16 @@
 """What the accuracy benchmark compares: each method's model, look-back and training.
 
-``METHODS`` is the table of recipes, one for all data sets and horizons. A name may carry changes in
-brackets, ``informer-points[distil=false,look_back=720]``: arguments of the model, or ``look_back``
-and ``output_chunk_length``. ``ABLATIONS`` are lists of such names.
+``METHODS`` is the table of recipes, one for all data sets and horizons.
 """
 
 from __future__ import annotations
 
 import importlib.util
-import json
-import re
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import darts.models
-from attention_variants import VARIANTS
 from darts.utils.likelihood_models.torch import GaussianLikelihood
 
 from informer_forecaster import InformerModel
@@ -25,6 +20,7 @@ Arguments = dict[str, Any]
 # Shared by all networks that are trained here; the weights of the best validation epoch are kept.
 TRAINING: Arguments = {"n_epochs": 10, "batch_size": 32}
 PATIENCE = 3
+POINTWISE = 96  # look-back of the networks whose tokens are single steps, as in the literature
 SLOW = 256  # test windows of a method that decodes step by step with attention or samples
 REFITTED = 32  # test windows of a method that is fitted anew at each
 
@@ -53,6 +49,8 @@ class Method:
         Sample paths, whose mean is the forecast.
     needs : str, optional
         Package of the ``benchmarks`` extra.
+    output_chunk_length : int, optional
+        Steps forecast at once, and rolled out to the horizon; all by default.
     """
 
     title: str
@@ -70,6 +68,11 @@ class Method:
         """Make the model for a horizon; ``environment`` is what no result depends on."""
         chunk = self.output_chunk_length or horizon
         return self.make(self.look_back, chunk, **self.arguments, **environment)
+
+
+def is_installed(method: Method) -> bool:
+    """Tell whether the package that a method needs is there."""
+    return method.needs is None or importlib.util.find_spec(method.needs) is not None
 
 
 def _trained(name: str) -> Callable[..., Any]:
@@ -100,6 +103,20 @@ def _refitted(name: str) -> Callable[..., Any]:
     return make
 
 
+def _peer(name: str, *, stamps: bool, **sizes: Any) -> Method:
+    """Make the recipe of one of NeuralForecast's networks; ``stamps`` is whether it takes time."""
+
+    def make(look_back: int, horizon: int, **arguments: Any) -> Any:
+        cls = darts.models.NeuralForecastModel
+        return cls(look_back, horizon, model=name, **{**TRAINING, **arguments})
+
+    arguments: Arguments = {"model_kwargs": sizes, "optimizer_kwargs": {"lr": 5e-4}}
+    if stamps:
+        arguments["add_encoders"] = {"cyclic": {"future": ["hour", "dayofweek"]}}
+    look_back = POINTWISE if stamps else 336
+    return Method(f"{name}, NeuralForecast's", make, look_back, arguments, needs="neuralforecast")
+
+
 FULL = {"attention": "full"}
 NO_DISTILLING = {"attention": "full", "distil": False}
 STACK = {"num_encoder_layers": 3, "num_encoder_stacks": 3}
@@ -127,28 +144,28 @@ def _variants(name: str, title: str, look_back: int, arguments: Arguments) -> di
 
 METHODS: dict[str, Method] = {
     **_variants("informer", "Informer{}", 336, PATCHES),
-    **_variants("informer-points", "Informer{}, point tokens", 96, POINTS),
-    **_variants("paper", "Informer{}, the paper's", 96, {}),
+    **_variants("informer-points", "Informer{}, point tokens", POINTWISE, POINTS),
+    **_variants("paper", "Informer{}, the paper's", POINTWISE, {}),
     # Darts' own trains with the true values and decodes step by step: the canonical Transformer.
     "transformer": Method(
-        "Transformer, step by step", _trained("TransformerModel"), 96, SMALL, windows=SLOW
+        "Transformer, step by step", _trained("TransformerModel"), POINTWISE, SMALL, windows=SLOW
     ),
-    "rnn": Method("RNN, step by step", _recurrent, 96, {"model": "RNN", **RECURRENT}),
-    "gru": Method("GRU, step by step", _recurrent, 96, {"model": "GRU", **RECURRENT}),
-    "lstm": Method("LSTM, step by step", _recurrent, 96, {"model": "LSTM", **RECURRENT}),
+    "rnn": Method("RNN, step by step", _recurrent, POINTWISE, {"model": "RNN", **RECURRENT}),
+    "gru": Method("GRU, step by step", _recurrent, POINTWISE, {"model": "GRU", **RECURRENT}),
+    "lstm": Method("LSTM, step by step", _recurrent, POINTWISE, {"model": "LSTM", **RECURRENT}),
     "lstm-direct": Method(
-        "LSTM, direct", _trained("BlockRNNModel"), 96, {"model": "LSTM", **RECURRENT}
+        "LSTM, direct", _trained("BlockRNNModel"), POINTWISE, {"model": "LSTM", **RECURRENT}
     ),
     "lstm-attention": Method(
         "LSTM with attention (TFT)",
         _trained("TFTModel"),
-        96,
+        POINTWISE,
         {"add_relative_index": True, "likelihood": None},
     ),
     "deepar": Method(
         "DeepAR",
         _recurrent,
-        96,
+        POINTWISE,
         {"model": "LSTM", **RECURRENT, "likelihood": GaussianLikelihood()},
         windows=SLOW,
         samples=20,
@@ -174,70 +191,19 @@ METHODS: dict[str, Method] = {
     "tide": Method("TiDE", _trained("TiDEModel"), 336, NORMALISED, apart=True),
     "tsmixer": Method("TSMixer", _trained("TSMixerModel"), 336, NORMALISED),
     "nhits": Method("N-HiTS", _trained("NHiTSModel"), 336, NORMALISED, apart=True),
+    # Sizes as in their papers for data sets this small.
+    "patchtst": _peer(
+        "PatchTST",
+        stamps=False,
+        hidden_size=16,
+        n_heads=4,
+        linear_hidden_size=128,
+        dropout=0.3,
+    ),
+    "itransformer": _peer("iTransformer", stamps=False, hidden_size=128, d_ff=128, n_heads=8),
+    "autoformer": _peer("Autoformer", stamps=True),
+    "fedformer": _peer("FEDformer", stamps=True),
+    "informer-neuralforecast": _peer("Informer", stamps=True),
     "repeat-last": Method("Repeat the last value", _naive, 336, {"steps": 1}, kind="naive"),
     "repeat-day": Method("Repeat the last day", _naive, 336, {"steps": 24}, kind="naive"),
 }
-
-# Point tokens: with a token of 12 steps every query of these lengths is active.
-_BASE = "informer-points"
-ABLATIONS: dict[str, list[str]] = {
-    "factor": [f"{_BASE}[sampling_factor={c}]" for c in (1, 3, 5, 8)],
-    "distilling": [
-        f"{_BASE}[distil={distil},look_back={steps}]"
-        for steps in (96, 336, 720, 1440)
-        for distil in ("true", "false")
-    ],
-    "decoding": [
-        _BASE,
-        *(f"{_BASE}[output_chunk_length={steps}]" for steps in (1, 24)),
-        "transformer",
-        "lstm",
-        "lstm-direct",
-    ],
-    "start-token": [f"{_BASE}[start_token_length={steps}]" for steps in (0, 24, 48, 96)],
-    "attention": [
-        f"{_BASE}[attention={name}{',decoder_causal=false' if name == 'linformer' else ''}]"
-        for name in ("prob", "full", *VARIANTS)
-    ],
-    "sparsity": [f"{_BASE}[sparsity={name}]" for name in ("sampled", "moment")],
-}
-
-
-def find(name: str) -> Method:
-    """Look up a method and apply the changes in its brackets.
-
-    Raises
-    ------
-    ValueError
-        If there is no such method, the brackets cannot be read, or a package is missing.
-    """
-    match = re.fullmatch(r"([\w-]+)(?:\[(.+)\])?", name)
-    if match is None or match[1] not in METHODS:
-        raise ValueError(
-            f"a method must be one of {', '.join(METHODS)}, or one with changes in brackets like "
-            f"informer[distil=false]; got {name!r}."
-        )
-    method = METHODS[match[1]]
-    if method.needs and importlib.util.find_spec(method.needs) is None:
-        raise ValueError(
-            f"{match[1]!r} needs {method.needs}, which is not installed: "
-            'pip install -c constraints.txt -e ".[benchmarks]"'
-        )
-    changes = dict(_read_change(one, name) for one in match[2].split(",")) if match[2] else {}
-    fields = {
-        key: changes.pop(key) for key in ("look_back", "output_chunk_length") & changes.keys()
-    }
-    if not changes and not fields:
-        return method
-    title = f"{method.title}, {match[2].replace(',', ', ')}"
-    return replace(method, title=title, arguments={**method.arguments, **changes}, **fields)
-
-
-def _read_change(text: str, name: str) -> tuple[str, Any]:
-    key, equals, value = text.partition("=")
-    if not equals or not key.isidentifier():
-        raise ValueError(f"changes in brackets are written name=value; got {text!r} in {name!r}.")
-    try:
-        return key, json.loads(value)
-    except json.JSONDecodeError:
-        return key, value

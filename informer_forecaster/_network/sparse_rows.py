@@ -116,7 +116,9 @@ def _lazy_rows(v: Tensor, num_rows: int, causal: bool) -> Tensor:
         # NOTE[DIFF] uniform attention over what a row may see; the original code takes the
         # cumulative sum, which grows with the position.
         return mean_of_earlier(v)
-    return _heads_side_by_side(v, num_rows).copy_(v.mean(2, keepdim=True))
+    rows = _heads_side_by_side(v, num_rows)
+    # Expanded, as torch's exporter to ONNX copies without broadcasting.
+    return rows.copy_(v.mean(2, keepdim=True).expand_as(rows))
 
 
 def _lazy_gradient(

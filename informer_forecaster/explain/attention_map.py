@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -112,6 +112,15 @@ class AttentionMap:
         return pd.DataFrame(
             self.weights[place], index=index, columns=pd.Index(self.keys["time"], name="key")
         )
+
+    def relabelled(self, times: pd.Index[Any], channels: tuple[str, ...]) -> AttentionMap:
+        """The same attention where steps were counted from 0: at time stamps ``times``."""
+        queries, keys = (
+            pd.DataFrame({name: times[steps] for name, steps in table.items()})
+            for table in (self.queries, self.keys)
+        )
+        channels = channels if len(self.channels) == len(channels) else self.channels
+        return replace(self, channels=channels, queries=queries, keys=keys)
 
     def locate(self, head: int, channel: str | None) -> tuple[int, int]:
         """Positions of a channel and a head; a ValueError if there is none."""

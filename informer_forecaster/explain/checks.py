@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from informer_forecaster._network.config import check_integer
-from informer_forecaster.adapters._validation import as_list, label
+from informer_forecaster.adapters._validation import as_list, check_type, label
 
 
 def check_horizons(horizons: int | Sequence[int] | None, longest: int) -> list[int]:
@@ -62,6 +62,9 @@ def check_covariates(name: str, given: Any, series: Any, background: Any) -> Non
 
 def check_background(model: Any, series: Any, past: Any, future: Any) -> None:
     """Raise unless the background has the series and the covariates that the model needs."""
+    given = {"past_covariates": past, "future_covariates": future}
+    for name, one in {"series": series, **given}.items():
+        check_type(f"background_{name}", one)
     if series is None:
         if past is not None or future is not None:
             raise ValueError(
@@ -76,7 +79,6 @@ def check_background(model: Any, series: Any, past: Any, future: Any) -> None:
         return
     widths = model.train_sample.component_dims()
     encoded = (0, 0) if model.encoders is None else model.encoders.encoding_n_components
-    given = {"past_covariates": past, "future_covariates": future}
     for (name, covariates), by_encoders in zip(given.items(), encoded, strict=True):
         expected = (widths[name] or 0) - by_encoders
         counts = [one.n_components for one in as_list(covariates)]

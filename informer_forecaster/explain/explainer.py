@@ -50,8 +50,11 @@ class InformerExplainer(_ForecastingModelExplainer):  # type: ignore[misc]
     background_past_covariates, background_future_covariates : optional
         Covariates of the background series.
     num_points : int
-        Points on the way from the baseline to the window; more make
-        :meth:`Explanation.completeness` more exact.
+        Points on the way from the baseline to the window; twice as many halve the gap in
+        :meth:`Explanation.completeness`.
+    sort_quantiles : bool
+        Whether quantiles that cross are put in order before they are explained. Darts' `predict`
+        gives them as they are; sktime's forecaster sorts them.
 
     Raises
     ------
@@ -80,7 +83,8 @@ class InformerExplainer(_ForecastingModelExplainer):  # type: ignore[misc]
         background_past_covariates: Any = None,
         background_future_covariates: Any = None,
         *,
-        num_points: int = 32,
+        num_points: int = 64,
+        sort_quantiles: bool = False,
     ) -> None:
         given_model: Any = model
         if not isinstance(given_model, InformerModel) or not model._fit_called:
@@ -89,15 +93,16 @@ class InformerExplainer(_ForecastingModelExplainer):  # type: ignore[misc]
                 "`model.fit(series)` first."
             )
         self.num_points = check_integer("num_points", num_points, minimum=1)
+        self.sort_quantiles = sort_quantiles
+        check_background(
+            model, background_series, background_past_covariates, background_future_covariates
+        )
         check_inputs(
             background_series,
             background_past_covariates,
             background_future_covariates,
             largest=LARGEST_VALUE[64 if model.model.dtype.itemsize == 8 else 32],
             prefix="background_",
-        )
-        check_background(
-            model, background_series, background_past_covariates, background_future_covariates
         )
         super().__init__(
             model,
@@ -182,7 +187,7 @@ class InformerExplainer(_ForecastingModelExplainer):  # type: ignore[misc]
         lookback = self.model.input_chunk_length
         ahead = pd.Index([sample.pred_time + step * series.freq for step in range(self.n)])
         times = series.time_index[-lookback:].append(ahead)
-        tracer = Tracer(self.model.model, inputs)
+        tracer = Tracer(self.model.model, inputs, sort_quantiles=self.sort_quantiles)
         baseline = {name: self._means[name].expand_as(x) for name, x in inputs.items()}
         outputs = [self.target_components_likelihood.index(name) for name in names]
         attribution = tracer.attribute(baseline, horizons, outputs, self.num_points)

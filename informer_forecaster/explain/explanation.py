@@ -46,7 +46,7 @@ class Explanation:
     names : dict of list of str
         Names along the last dimension of each array of `added`.
     encoder_layers, decoder_layers : tuple of AttentionMap
-        The attentions in the order in which they run.
+        The attentions in the order in which they run; those that users registered are left out.
     """
 
     times: pd.Index[Any]
@@ -82,13 +82,14 @@ class Explanation:
         ValueError
             If horizon or component is not among those explained.
         """
-        columns = {}
+        # Not a dictionary: a covariate may have the name of a calendar feature.
+        names, columns = [], []
         for kind in ("target", "pastcov", "futcov"):
             values = self._of(kind, horizon, component)
-            for name, column in zip(self.names[kind], values.T, strict=True):
-                missing = np.full(len(self.times) - len(column), np.nan)
-                columns[f"{name}_{kind}"] = np.concatenate([column, missing])
-        return pd.DataFrame(columns, index=self.times)
+            missing = np.full((len(self.times) - len(values), values.shape[1]), np.nan)
+            names += [f"{name}_{kind}" for name in self.names[kind]]
+            columns.append(np.concatenate([values, missing]))
+        return pd.DataFrame(np.concatenate(columns, axis=1), index=self.times, columns=names)
 
     def static_importance(
         self, horizon: int | None = None, component: str | None = None
@@ -204,8 +205,8 @@ class Explanation:
             raise ValueError(f"`part` must be one of {list(parts)}; got {part!r}.")
         if layer not in range(len(parts[part])):
             raise ValueError(
-                f"`layer` must be one of 0 to {len(parts[part]) - 1}, the positions in "
-                f"`{part}_layers`; got {layer!r}."
+                f"`layer` must be one of {list(range(len(parts[part])))}, the positions in "
+                f"`{part}_layers`, which holds no attentions that users registered; got {layer!r}."
             )
         return parts[part][layer]
 

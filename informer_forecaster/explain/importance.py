@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 from darts.models.components.layer_norm_variants import RINorm
 from darts.utils.data.torch_datasets.utils import PLModuleInput
+from darts.utils.likelihood_models.torch import QuantileRegression
 from torch import Tensor, nn
 
 from informer_forecaster._network.attention import FullAttention, ProbSparseAttention
@@ -20,7 +21,7 @@ from .attention_map import AttentionMap
 Inputs = dict[str, Tensor]
 
 # Numbers of the model's width that a batch of points on the path may hold in one layer.
-_NUMBERS_AT_ONCE = 2**22
+_NUMBERS_AT_ONCE = 2**20
 
 
 class Attribution(NamedTuple):
@@ -83,9 +84,13 @@ class Tracer:
         The Lightning module of an :class:`InformerModel`.
     inputs : dict of torch.Tensor
         Tensors of one window by their names in Darts' ``PLModuleInput``, a batch of one.
+    sort_quantiles : bool
+        Whether the quantiles of a forecast are put in order.
     """
 
-    def __init__(self, module: Any, inputs: Inputs) -> None:
+    def __init__(self, module: Any, inputs: Inputs, *, sort_quantiles: bool) -> None:
+        quantiles = isinstance(module.likelihood, QuantileRegression)
+        self._sort = sort_quantiles and quantiles
         # A copy: hooks would not run in a compiled network, and would stay behind after an error.
         self._module = copy.deepcopy(module).cpu().eval().requires_grad_(False)
         self._module.set_mc_dropout(False)
@@ -101,10 +106,12 @@ class Tracer:
         network = self._module.network
         recorders = []
         for site in sites(network):
-            # What a registered attention looks at, only its author knows.
-            if not isinstance(site.heads.attention, FullAttention):
+            attention = site.heads.attention
+            # What a registered attention looks at, only its author knows; also of a subclass.
+            own = type(attention) in (FullAttention, ProbSparseAttention)
+            if not isinstance(attention, FullAttention) or not own:
                 continue
-            recorder = Recorder(site.heads.attention)
+            recorder = Recorder(attention)
             site.heads.add_module("attention", recorder)
             recorders.append((site, recorder))
         with torch.no_grad():
@@ -195,6 +202,8 @@ class Tracer:
     def _outputs(self, inputs: Inputs) -> Tensor:
         """Forecast, or the parameters of the likelihood: ``(B, H, O)``."""
         prediction = self._module(PLModuleInput(**inputs)).prediction
+        if self._sort:
+            prediction = prediction.sort(3).values
         likelihood = self._module.likelihood
         if likelihood is None:
             squeezed: Tensor = prediction.squeeze(3)

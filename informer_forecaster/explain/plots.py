@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 
 from .attention_map import AttentionMap
@@ -52,7 +53,9 @@ def draw_importance(
     steps.sharex(window)
     for name, column in history.items():
         window.plot(stamps(history.index), column, linewidth=1.0, label=name)
-    window.plot(stamps(forecast.index), forecast, "k.", markersize=4, label=f"{forecast.name}")
+    window.plot(
+        stamps(forecast.index), forecast, "k.", markersize=5, label=f"forecast of {forecast.name}"
+    )
     window.set_title("look-back, and the forecast that is explained")
     drawn = [name for name in shares.index if name in importance.columns][:num_inputs]
     for name in drawn:
@@ -61,7 +64,8 @@ def draw_importance(
     steps.set_title("what each step adds to it")
     for axis in (window, steps):
         axis.axvline(stamps(history.index)[-1], **_ORIGIN)
-        axis.legend(loc="upper left", frameon=False, fontsize="small")
+        axis.legend(frameon=False, fontsize="small")
+        _date(axis, importance.index)
     bars.barh(shares.index[::-1].astype(str), shares[::-1], color="tab:blue")
     bars.set_title("share of each input")
     _finish(window, steps, bars)
@@ -102,7 +106,9 @@ def draw_sparsity(attention: AttentionMap, channel: str | None) -> Figure:
     ranked.set_title(f"ranked: {num_active} of {len(attention.queries)} are active")
     ranked.set_xlabel("rank of the query")
     over_time.set_title(f"{attention.name}: sparsity of the queries (dots: active)")
-    over_time.legend(loc="upper left", frameon=False, fontsize="small", ncols=min(num_heads, 4))
+    over_time.legend(frameon=False, fontsize="small", ncols=min(num_heads, 4))
+    over_time.set_ylabel("sparsity measurement")
+    _date(over_time, pd.Index(attention.queries["time"]))
     _finish(over_time, ranked)
     return figure
 
@@ -125,14 +131,23 @@ def draw_attention(attention: AttentionMap, head: int, channel: str | None) -> F
     table = table.T.groupby(level=0).sum().T
     keys = stamps(pd.Index(table.columns))
     mesh = axis.pcolormesh(keys, np.arange(len(table)), table.to_numpy(), shading="nearest")
-    shown = np.unique(np.linspace(0, len(table) - 1, min(len(table), 12)).astype(int))
+    shown = np.unique(np.linspace(0, len(table) - 1, min(len(table), 24)).astype(int))
     axis.set_yticks(shown, [str(time) for time in table.index[shown]])
     axis.set_ylabel("query")
     axis.set_xlabel("key")
     kept = "all queries" if len(table) == len(attention.queries) else "kept queries"
     axis.set_title(f"{attention.name}, head {head}: attention of {kept}")
+    _date(axis, pd.Index(attention.keys["time"]))
     figure.colorbar(mesh, ax=axis, label="weight")
     return figure
+
+
+def _date(axis: Axes, times: pd.Index[Any]) -> None:
+    """Write dates short where the axis has dates: what they share stands beside it once."""
+    if isinstance(stamps(times), pd.DatetimeIndex):
+        locator = AutoDateLocator()
+        axis.xaxis.set_major_locator(locator)
+        axis.xaxis.set_major_formatter(ConciseDateFormatter(locator))
 
 
 def _finish(*axes: Axes) -> None:

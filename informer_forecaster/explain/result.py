@@ -35,11 +35,18 @@ class InformerExplainabilityResult(_ExplainabilityResult):  # type: ignore[misc]
         darts.TimeSeries or list of darts.TimeSeries
             NaN where a component is no input.
         """
-        return self._each(
-            lambda one: TimeSeries.from_dataframe(
-                one.importance(horizon, component), fill_missing_dates=True, freq=one.freq
+
+        def convert(one: Explanation) -> TimeSeries:
+            table = one.importance(horizon, component)
+            return TimeSeries.from_times_and_values(
+                one.times,
+                table.to_numpy(),
+                columns=table.columns,
+                fill_missing_dates=True,
+                freq=one.freq,
             )
-        )
+
+        return self._each(convert)
 
     def get_importance(self, horizon: int | None = None, component: str | None = None) -> Any:
         """Tables of :meth:`Explanation.importance`."""

@@ -1,0 +1,83 @@
+"""Put each known defect of other implementations into this one, and see the tests fail.
+
+    python tests/mutation_check.py [DEFECT ...]
+
+A defect replaces a function while its tests run, in a fork of a process that has imported Darts
+once. A replacement whose target is gone, or whose tests pass, ends the run with an error; so does
+a test that fails without the defect. What counts as caught is a failed assertion, so that a
+replacement that merely breaks something is not taken for one that a test noticed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from mutations import MUTATIONS
+
+TESTS = Path(__file__).parent
+
+
+class Outcome:
+    """A pytest plugin that counts the tests that passed, and those whose assertion failed."""
+
+    def __init__(self) -> None:
+        self.passed = self.failed = self.broken = 0
+
+    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo) -> None:  # noqa: ARG002
+        """Count one phase of a test."""
+        if call.excinfo is None:
+            self.passed += call.when == "call"
+        elif call.when == "call" and call.excinfo.errisinstance(AssertionError):
+            self.failed += 1
+        else:
+            self.broken += 1
+
+
+def run(tests: list[str], put_in: Callable[[pytest.MonkeyPatch], None] | None = None) -> Outcome:
+    """Run tests in a fork, with a defect or without."""
+    outcome = Outcome()
+    with TemporaryDirectory() as folder:
+        result = Path(folder, "result")
+        child = os.fork()
+        if child == 0:
+            output = os.open(Path(folder, "output"), os.O_CREAT | os.O_WRONLY)
+            os.dup2(output, sys.stdout.fileno())
+            with pytest.MonkeyPatch.context() as patch:
+                if put_in is not None:
+                    put_in(patch)
+                arguments = ["-q", "-p", "no:cacheprovider", "--rootdir", str(TESTS.parent)]
+                pytest.main([*arguments, *(str(TESTS / test) for test in tests)], [outcome])
+            result.write_text(json.dumps(vars(outcome)))
+            os._exit(0)
+        os.waitpid(child, 0)
+        vars(outcome).update(json.loads(result.read_text()))
+    return outcome
+
+
+def check(numbers: list[int]) -> int:
+    """Run the mutations of these defects, and return how many of them no test caught."""
+    chosen = [mutation for mutation in MUTATIONS if mutation.number in numbers]
+    sound = run(sorted({mutation.tests for mutation in chosen}))
+    if sound.failed or sound.broken or not sound.passed:
+        raise SystemExit(f"without a defect the tests must pass; got {vars(sound)}")
+    missed = 0
+    for each in chosen:
+        outcome = run([each.tests], each.put_in)
+        missed += outcome.failed == 0
+        verdict = "caught" if outcome.failed else "MISSED"
+        print(f"{each.number:2} {verdict} by {outcome.failed} of {each.tests}: {each.name}")  # noqa: T201
+    print(f"{len(chosen) - missed} of {len(chosen)} caught")  # noqa: T201
+    return missed
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("defects", nargs="*", type=int, default=list(range(1, 13)))
+    sys.exit(check(parser.parse_args().defects) > 0)
