@@ -143,6 +143,7 @@ class _InformerModule(TrainingRecipe):
             skip.set_map(*found)
             torch.nn.init.zeros_(self.network.projection.weight)
             torch.nn.init.zeros_(self.network.projection.bias)
+            self.validate_start()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the state of the generators for the training that may follow."""

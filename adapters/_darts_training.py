@@ -103,6 +103,17 @@ class TrainingRecipe(PLForecastingModule):
             gradient_clip_val = GRADIENT_NORM
         self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
 
+    def validate_start(self) -> None:
+        """Let the weights that training begins at compete for the lowest validation loss."""
+        trainer = self.trainer
+        keeps_best = any(isinstance(each, KeepBestWeights) for each in trainer.callbacks)
+        if not keeps_best or trainer.val_dataloaders is None:
+            return
+        with torch.random.fork_rng(devices=[]):
+            trainer.validating = True
+            trainer.fit_loop.epoch_loop.val_loop.run()
+            trainer.training = True
+
     def training_batches(self) -> Iterator[TorchTrainingBatch]:
         """Go through the batches of one epoch, on the device of the weights."""
         # Drawing their order must not change what training draws.

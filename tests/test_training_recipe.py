@@ -10,7 +10,7 @@ from informer_forecaster.adapters._darts_training import KeepBestWeights, rate_f
 
 
 class Losses(Callback):
-    """Note the validation loss and the weights of every epoch, and the rate of every step."""
+    """Note validation loss and weights at the start and of every epoch, and every step's rate."""
 
     def __init__(self):
         self.losses, self.weights, self.rates, self.norms = [], [], [], []
@@ -42,6 +42,13 @@ def test_training_stops_early_and_keeps_the_best_weights(tiny_model, waves):
     assert len(seen.losses) == best + 1 + 3 < 60
     for name, value in model.model.state_dict().items():
         assert torch.equal(value, seen.weights[best][name]), name
+
+
+def test_the_linear_start_is_kept_where_no_epoch_is_better(tiny_model, waves):
+    """On little data the network may learn nothing that holds on the validation series."""
+    model, seen = fit(tiny_model, waves, n_epochs=20, optimizer_kwargs={"lr": 1.0})
+    assert seen.losses.index(min(seen.losses)) == 0
+    assert not model.model.network.projection.weight.any()
 
 
 def test_without_a_validation_series_all_epochs_are_trained(tiny_model, waves):

@@ -30,7 +30,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import torch
 from ablations import ABLATIONS, find
 from accuracy_page import PAGE, write_page
-from methods import METHODS, PATIENCE, Method, is_installed
+from methods import METHODS, OURS, PATIENCE, Method, is_installed
 from protocol import (
     DATASETS,
     WAVES,
@@ -82,18 +82,22 @@ def fit(method: Method, cell: Cell, parts: Parts, folder: str) -> tuple[Any, int
     train = columns_of(parts.train, method.apart)
     if method.kind == "naive":
         return method.build(horizon, {"pl_trainer_kwargs": QUIET}).fit(train), None
-    stop = EarlyStopping("val_loss", patience=PATIENCE)
-    trainer: dict[str, Any] = {**QUIET, "callbacks": [stop]}
+    trainer: dict[str, Any] = dict(QUIET)
     if cell["dataset"] == "waves":
         trainer["limit_train_batches"] = 2
     environment = {"random_state": cell["seed"], "work_dir": folder, "model_name": "cell"}
-    environment |= {"pl_trainer_kwargs": trainer, "save_checkpoints": True}
+    # Ours stops early and keeps the best weights by itself.
+    is_ours = method.make in OURS
+    if not is_ours:
+        trainer["callbacks"] = [EarlyStopping("val_loss", patience=PATIENCE)]
+    environment |= {"pl_trainer_kwargs": trainer, "save_checkpoints": not is_ours}
     model = method.build(horizon, environment)
     length = max(method.look_back + horizon, model.min_train_series_length)
     windows = validation_windows(parts.validation, length, method.windows)
     validation = [one for window in windows for one in columns_of(window, method.apart)]
     model.fit(train, val_series=validation)
-    return model.load_from_checkpoint("cell", work_dir=folder, best=True), model.epochs_trained
+    epochs = model.epochs_trained
+    return model if is_ours else model.load_from_checkpoint("cell", folder, best=True), epochs
 
 
 def run_cell(cell: Cell, method: Method, parts: Parts) -> Cell:

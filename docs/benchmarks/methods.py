@@ -84,7 +84,11 @@ def _trained(name: str) -> Callable[..., Any]:
 
 
 def _informer(look_back: int, horizon: int, **arguments: Any) -> Any:
-    return InformerModel(look_back, horizon, **{**TRAINING, **arguments})
+    stopping = {"early_stopping_patience": PATIENCE}
+    return InformerModel(look_back, horizon, **{**TRAINING, **stopping, **arguments})
+
+
+OURS = (_informer, InformerModel.paper)
 
 
 def _recurrent(look_back: int, _: int, **arguments: Any) -> Any:
@@ -146,6 +150,13 @@ METHODS: dict[str, Method] = {
     **_variants("informer", "Informer{}", 512, {}),
     **_variants("informer-points", "Informer{}, point tokens", POINTWISE, POINTS),
     **_variants("paper", "Informer{}, the paper's", POINTWISE, {}),
+    # A learning rate of zero: the forecast that training begins at.
+    "informer-start": Method(
+        "Informer's linear start alone",
+        _informer,
+        512,
+        {"n_epochs": 1, "optimizer_kwargs": {"lr": 0.0}},
+    ),
     "paper-norm": Method(
         "Informer, the paper's at width 64, instance norm",
         InformerModel.paper,
