@@ -8,12 +8,15 @@ RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint format docs clean
+.PHONY: help demo test test-all test-lowest reliability audit lint format docs clean
 
 help:
 	@echo "make demo      fit, backtest and forecast real data, and draw the chart"
 	@echo "make test      the tests, without the slow ones"
 	@echo "make test-all  every test"
+	@echo "make test-lowest  the tests with the lowest versions of the libraries that can be installed"
+	@echo "make reliability  inject every fault, and write docs/reliability.md"
+	@echo "make audit     look the installed versions up among the known vulnerabilities"
 	@echo "make lint      formatting, lint rules and types"
 	@echo "make format    apply the formatting and the safe fixes"
 	@echo "make docs      the documentation site, in docs/_build; warnings are errors"
@@ -35,6 +38,28 @@ test: $(INSTALLED)
 test-all: $(INSTALLED)
 	$(RUN) -m pytest
 
+$(VENV)-lowest/.installed: pyproject.toml constraints-lowest.txt
+	test -x $(VENV)-lowest/bin/python || $(PYTHON) -m venv $(VENV)-lowest
+	$(VENV)-lowest/bin/python -m pip install --disable-pip-version-check \
+		-c constraints-lowest.txt -e ".[all]" pytest hypothesis dask
+	@touch $@
+
+# The site, the type checker and the exporters are not among what users install.
+test-lowest: $(VENV)-lowest/.installed
+	$(VENV)-lowest/bin/python -m pytest -m "not slow" tests/test_attention.py tests/test_network.py \
+		tests/test_known_defects.py tests/test_time_features.py tests/test_damaged_files.py \
+		tests/test_interruptions.py tests/test_darts_*.py tests/test_sktime.py
+
+reliability: $(INSTALLED)
+	RELIABILITY_RESULTS=docs/reliability/results.csv $(RUN) -m pytest -m slow \
+		tests/test_damaged_files.py tests/test_interruptions.py tests/test_mutations.py
+	$(RUN) docs/reliability/page.py
+
+audit:
+	$(PYTHON) -m venv build/audit
+	build/audit/bin/python -m pip install --disable-pip-version-check --quiet pip-audit
+	build/audit/bin/python -m pip_audit --requirement constraints.txt --no-deps
+
 lint: $(INSTALLED)
 	$(RUN) -m ruff format --check .
 	$(RUN) -m ruff check .
@@ -49,4 +74,4 @@ docs: $(INSTALLED)
 	@echo "docs/_build/index.html"
 
 clean:
-	rm -rf $(VENV) build dist docs/_build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-lowest build dist docs/_build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from darts.models.forecasting.torch_forecasting_model import (
     INIT_MODEL_NAME,
     MixedCovariatesTorchModel,
@@ -26,8 +27,9 @@ from ._darts_module import _InformerModule
 from ._sealed_files import beside, check_seal, read_seal, seal
 from .time_features import TimeFeatures
 
-# What the files of this package may hold besides the classes that Darts knows.
-SAFE_GLOBALS: list[Any] = [_InformerModule, TimeFeatures]
+# What the files of this package may hold besides the classes that Darts knows; the tables of static
+# covariates are not among them in Darts 0.48.0.
+SAFE_GLOBALS: list[Any] = [_InformerModule, TimeFeatures, pd.DataFrame, pd.Series]
 
 
 class SealedFilesModel(MixedCovariatesTorchModel):

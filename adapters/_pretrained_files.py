@@ -114,6 +114,7 @@ def _write_files(folder: Path, config: dict[str, Any], files: dict[str, Tensors]
             save_file(packed, folder / name, metadata={"format": "pt"})
             checksums[name] = _checksum(folder / name)
     content = {"format": FORMAT, "format_version": VERSION, **config, "checksums": checksums}
+    content["config_checksum"] = config_checksum(content)
     text = json.dumps(content, indent=2, allow_nan=False)
     (folder / CONFIG).write_text(text + "\n", encoding="utf-8")
     for path in folder.iterdir():
@@ -139,7 +140,15 @@ def _read_config(path: Path) -> dict[str, Any]:
             f"version {VERSION}. Install the release of informer-forecaster that wrote it: "
             f"{config.get('library_versions')}."
         )
+    if config.get("config_checksum") != config_checksum(config):
+        raise ValueError(f"{path} is damaged: it is not what was saved. {_REMEDY}")
     return config
+
+
+def config_checksum(config: dict[str, Any]) -> str:
+    """The checksum of all entries but itself: a number that changed may still be a valid one."""
+    entries = {name: entry for name, entry in config.items() if name != "config_checksum"}
+    return hashlib.sha256(json.dumps(entries, sort_keys=True).encode()).hexdigest()
 
 
 def _read_tensors(path: Path, checksum: object) -> Tensors:

@@ -49,11 +49,13 @@ def check_inputs(
     inputs = {name: entry for name, entry in inputs.items() if entry[0] is not None}
     for name, (given, _) in inputs.items():
         check_type(name, given)
-        if len(as_list(given)) != len(as_list(series)):
+        if series is not None and len(as_list(given)) != len(as_list(series)):
             raise ValueError(
                 f"`{name}` must hold one series for each of `{prefix}series`, "
                 f"{len(as_list(series))}; got {len(as_list(given))}."
             )
+    if series is None:
+        return
     for name, (given, ahead) in inputs.items():
         for position, (target, one) in enumerate(zip(as_list(series), as_list(given), strict=True)):
             first, last = target.start_time(), target.end_time() + ahead * target.freq

@@ -47,18 +47,37 @@ def run(tests: list[str], put_in: Callable[[pytest.MonkeyPatch], None] | None = 
         result = Path(folder, "result")
         child = os.fork()
         if child == 0:
-            output = os.open(Path(folder, "output"), os.O_CREAT | os.O_WRONLY)
-            os.dup2(output, sys.stdout.fileno())
-            with pytest.MonkeyPatch.context() as patch:
-                if put_in is not None:
-                    put_in(patch)
-                arguments = ["-q", "-p", "no:cacheprovider", "--rootdir", str(TESTS.parent)]
-                pytest.main([*arguments, *(str(TESTS / test) for test in tests)], [outcome])
-            result.write_text(json.dumps(vars(outcome)))
-            os._exit(0)
+            try:
+                _run_here(tests, put_in, outcome, Path(folder, "output"))
+                result.write_text(json.dumps(vars(outcome)))
+            finally:
+                os._exit(0)
         os.waitpid(child, 0)
+        if not result.exists():
+            raise SystemExit(f"this could not be put in: {Path(folder, 'output').read_text()}")
         vars(outcome).update(json.loads(result.read_text()))
     return outcome
+
+
+def _run_here(
+    tests: list[str],
+    put_in: Callable[[pytest.MonkeyPatch], None] | None,
+    outcome: Outcome,
+    output: Path,
+) -> None:
+    """Run tests in this process, which ends afterwards; what they print goes to a file."""
+    descriptor = os.open(output, os.O_CREAT | os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(descriptor, stream.fileno())
+    with pytest.MonkeyPatch.context() as patch:
+        if put_in is not None:
+            try:
+                put_in(patch)
+            except AttributeError as error:
+                print(error, file=sys.stderr, flush=True)  # noqa: T201
+                raise
+        arguments = ["-q", "-p", "no:cacheprovider", "--rootdir", str(TESTS.parent)]
+        pytest.main([*arguments, *(str(TESTS / test) for test in tests)], [outcome])
 
 
 def check(numbers: list[int]) -> int:

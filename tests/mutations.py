@@ -114,7 +114,16 @@ def squeeze_heads(patch: MonkeyPatch) -> None:
 
 @mutation(6, "attention dropout never applied", f"{DEFECTS}::test_6_attention_dropout_is_applied")
 def forget_dropout(patch: MonkeyPatch) -> None:
-    wrap(patch, FullAttention, "_drop_keys", lambda _drop, _self, v: v)
+    def change(forward, self, q, k, v):
+        was = self.dropout.training
+        try:
+            self.dropout.eval()
+            return forward(self, q, k, v)
+        finally:
+            self.dropout.train(was)
+
+    for attention_class in (FullAttention, ProbSparseAttention):
+        wrap(patch, attention_class, "forward", change)
 
 
 @mutation(7, "distilling gives one token too many", f"{DEFECTS}::test_7_distilling_halves_exactly")

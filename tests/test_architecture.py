@@ -73,7 +73,9 @@ ROOMS = {
     PLAIN_VALUES: Room(top=("numpy", "sklearn", "torch", "darts", CALENDAR)),
     SEALED_FILES: Room(),
     LOCK: Room(),
-    DARTS_FILES: Room(top=("pytorch_lightning", "darts", CALENDAR, DARTS_MODULE, SEALED_FILES)),
+    DARTS_FILES: Room(
+        top=("pandas", "pytorch_lightning", "darts", CALENDAR, DARTS_MODULE, SEALED_FILES)
+    ),
     DARTS: Room(
         top=(
             "torch",

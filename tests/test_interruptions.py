@@ -54,6 +54,13 @@ def test_a_killed_save_leaves_a_whole_model(tmp_path, task):
     assert count_survivors(task, tmp_path, range(4)) == 4
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["training", "saving"])
+def test_processes_killed_at_many_moments_lose_nothing(task, tmp_path, record_cases):
+    survived = count_survivors(task, tmp_path, range(100, 120))
+    record_cases(f"killed while {task}", 20, survived, "pytest tests/test_interruptions.py")
+
+
 class Cut(BaseException):
     """Stands for the end of the process: nothing catches it."""
 

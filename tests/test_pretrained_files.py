@@ -41,9 +41,11 @@ def copied(pristine, tmp_path):
 
 
 def edit(directory, **changes):
-    """Change entries of the configuration."""
+    """Change entries of the configuration, and the checksum with them."""
     path = directory / "config.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    config = {**json.loads(path.read_text()), **changes}
+    checksum = _pretrained_files.config_checksum(config)
+    path.write_text(json.dumps({**config, "config_checksum": checksum}))
 
 
 def edit_argument(directory, **changes):
