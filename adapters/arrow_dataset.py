@@ -127,11 +127,9 @@ class ArrowTrainingDataset(TorchTrainingDataset):
                 "the columns must all hold 32-bit or all 64-bit floats; got "
                 f"{ {name: str(kind) for name, kind in types.items()} }. Cast them before writing."
             )
-        options = pa.ipc.IpcReadOptions(
-            included_fields=sorted({schema.get_field_index(name) for name in types}),
-            # A worker process is a fork, in which threads of a pool do not live on.
-            use_threads=False,
-        )
+        # Not with `included_fields`, which would copy whole series. A worker process is a fork, in
+        # which the threads of a pool do not live on.
+        options = pa.ipc.IpcReadOptions(use_threads=False)
         return pa.ipc.open_file(pa.memory_map(self._path), options=options)
 
     def _count_windows(self, largest: int | None) -> npt.NDArray[np.int64]:
@@ -147,7 +145,8 @@ class ArrowTrainingDataset(TorchTrainingDataset):
                     "(input_chunk_length + output_chunk_shift + output_chunk_length); got "
                     f"{batch.num_rows}. Leave it out when writing, or choose shorter chunks."
                 )
-            missing = [name for name in batch.schema.names if batch.column(name).null_count]
+            used = {name for names in self._columns.values() for name in names}
+            missing = sorted(name for name in used if batch.column(name).null_count)
             if missing:
                 raise ValueError(
                     f"series {position} of the file must have no missing values; {missing[0]!r} "

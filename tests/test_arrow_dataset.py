@@ -62,6 +62,16 @@ def test_windows_are_those_of_darts(path, settings):
         ours[len(ours)]
 
 
+def test_a_window_copies_nothing_but_itself(path):
+    dataset = ArrowTrainingDataset(path, *LENGTHS, target=["a"])
+    before = pa.total_allocated_bytes()
+    for index in range(len(dataset)):
+        sample = dataset[index]
+        # What Arrow would allocate for a copy of the series.
+        assert pa.total_allocated_bytes() == before
+        assert sample.past_target.base is None
+
+
 def test_each_window_comes_once(tmp_path):
     lengths = (12, 30, 17)
     write_arrow(
