@@ -46,7 +46,8 @@ def _described_by(method: Any) -> Callable[[Method], Method]:
 class InformerModel(SealedFilesModel):
     """The Informer of Zhou et al. (AAAI 2021) as a Darts model; see its constructor."""
 
-    train_sample: Any  # Darts leaves it without a type
+    train_sample: Any  # Darts leaves these without a type
+    trainer_params: Any
 
     def __init__(
         self,

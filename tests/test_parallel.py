@@ -57,7 +57,7 @@ def test_a_search_on_dask_finds_the_one_without(y):
 
 
 @pytest.mark.slow
-def test_ray_tunes_in_processes_of_its_own(waves):
+def test_ray_tunes_in_processes_of_its_own(waves, tmp_path):
     """Each trial trains in a worker of Ray; its score is that of the same training here."""
     ray = pytest.importorskip("ray")
     tune = pytest.importorskip("ray.tune")
@@ -87,6 +87,7 @@ def test_ray_tunes_in_processes_of_its_own(waves):
             trial,
             param_space={"d_model": tune.grid_search([4, 8])},
             tune_config=tune.TuneConfig(metric="mae", mode="min"),
+            run_config=tune.RunConfig(storage_path=str(tmp_path), verbose=0),
         )
         results = tuner.fit()
     finally:
