@@ -57,7 +57,7 @@ def test_a_search_on_dask_finds_the_one_without(y):
 
 
 @pytest.mark.slow
-def test_ray_tunes_in_processes_of_its_own(waves, tmp_path):
+def test_ray_tunes_in_processes_of_its_own(waves, tmp_path, monkeypatch, time_limit):
     """Each trial trains in a worker of Ray; its score is that of the same training here."""
     ray = pytest.importorskip("ray")
     tune = pytest.importorskip("ray.tune")
@@ -81,6 +81,8 @@ def test_ray_tunes_in_processes_of_its_own(waves, tmp_path):
     def trial(config):
         tune.report({"mae": score(config["d_model"])})
 
+    # Its workers give way to everything else by default: on a busy machine they would never start.
+    monkeypatch.setenv("RAY_worker_niceness", "0")
     ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False)
     try:
         tuner = tune.Tuner(
@@ -89,7 +91,8 @@ def test_ray_tunes_in_processes_of_its_own(waves, tmp_path):
             tune_config=tune.TuneConfig(metric="mae", mode="min"),
             run_config=tune.RunConfig(storage_path=str(tmp_path), verbose=0),
         )
-        results = tuner.fit()
+        with time_limit(600):
+            results = tuner.fit()
     finally:
         ray.shutdown()
     assert not results.errors
