@@ -20,11 +20,12 @@ from .arrow_files import FilePath, column_names
 class ArrowTrainingDataset(TorchTrainingDataset):
     """Training windows for ``InformerModel.fit_from_dataset``, read from a memory-mapped file.
 
-    The file is in the Arrow IPC format, without compression, with one record batch for each series:
-    what :mod:`~informer_forecaster.adapters.arrow_files` writes. Opening reads the number of steps
-    of each series, a window reads its own steps, and the operating system drops what it needs the
-    memory for. Windows of a series count from its end, as in Darts' own data sets; unlike there,
-    each window of a longer series comes exactly once.
+    The file is in the Arrow IPC format, without compression, with one record batch for each series,
+    as :func:`~informer_forecaster.adapters.arrow_files.write_arrow` and
+    :func:`~informer_forecaster.adapters.arrow_files.parquet_to_arrow` write it. Opening reads the
+    number of steps of each series, a window reads its own steps, and the operating system drops
+    what it needs the memory for. Windows of a series count from its end, as in Darts' own data
+    sets; unlike there, each window of a longer series comes exactly once.
 
     No calendar features are added, as a data set brings no time index to Darts: write them as
     columns and name them among `future_covariates`.

@@ -71,7 +71,7 @@ def parquet_to_arrow(
     Raises
     ------
     ValueError
-        If the file lacks a column, its rows are not sorted, or :func:`write_arrow` refuses a value.
+        If the file lacks a column, its rows are not sorted, or `write_arrow` refuses a value.
 
     Examples
     --------
