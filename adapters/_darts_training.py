@@ -76,9 +76,11 @@ class TrainingRecipe(PLForecastingModule):
         configured = super().configure_optimizers()
         if self.lr_scheduler_cls is not None:
             return configured
-        total = self.trainer.estimated_stepping_batches
 
         def factor(step: int) -> float:
+            # Asked for step 0 before the data are there: setting them up here would draw random
+            # numbers, before a resumed training puts their generator back.
+            total = self.trainer.estimated_stepping_batches if step else math.inf
             return rate_factor(step, total)
 
         scheduler = torch.optim.lr_scheduler.LambdaLR(configured, factor)
@@ -129,7 +131,7 @@ def rate_factor(step: int, num_steps: float) -> float:
     --------
     >>> from informer_forecaster.adapters._darts_training import rate_factor
     >>> [round(rate_factor(step, 1000), 2) for step in (0, 50, 100, 550, 1000)]
-    [0.01, 0.51, 0.98, 0.42, 0.0]
+    [0.01, 0.5, 0.98, 0.42, 0.0]
     """
     warm_up = min(WARM_UP_STEPS, num_steps / 10)
     rise = min(1.0, (step + 1) / (warm_up + 1))

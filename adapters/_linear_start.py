@@ -100,6 +100,7 @@ def _for_parameters(
         spread = probits.to(error).unsqueeze(1) * error
         return weight.expand(len(probits), -1, -1), intercept + spread
     share = next(s for cls, s in LOCATION_SCALE.items() if isinstance(likelihood, cls))
-    # The parameter passes through a softplus.
-    raw = torch.log(torch.expm1((share * error).clamp(min=1e-3)))
+    # The parameter passes through a softplus; this is its inverse.
+    scale = (share * error).clamp(min=1e-3)
+    raw = scale + torch.log(-torch.expm1(-scale))
     return torch.stack([weight, torch.zeros_like(weight)]), torch.stack([intercept, raw])

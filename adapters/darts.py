@@ -53,7 +53,8 @@ def _described_by(method: Any) -> Callable[[Method], Method]:
 class InformerModel(SealedFilesModel):
     """The Informer of Zhou et al. (AAAI 2021) as a Darts model; see its constructor."""
 
-    train_sample: Any  # Darts leaves it without a type
+    train_sample: Any  # Darts leaves these without a type
+    trainer_params: Any
 
     def __init__(
         self,
@@ -410,6 +411,18 @@ class InformerModel(SealedFilesModel):
     fit = one_at_a_time(MixedCovariatesTorchModel.fit)
     fit_from_dataset = one_at_a_time(MixedCovariatesTorchModel.fit_from_dataset)
     predict_from_dataset = one_at_a_time(MixedCovariatesTorchModel.predict_from_dataset)
+
+    def _setup_for_predict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        # On several devices each process would return the forecasts of its share of the series.
+        given = self.trainer_params
+        devices = given.get("devices")
+        devices = devices[:1] if isinstance(devices, list) else 1
+        self.trainer_params = {**given, "devices": devices, "num_nodes": 1, "strategy": "auto"}
+        try:
+            prepared: dict[str, Any] = super()._setup_for_predict(*args, **kwargs)
+        finally:
+            self.trainer_params = given
+        return prepared
 
     # Darts looks into the series before it calls a hook.
 

@@ -428,7 +428,7 @@ class InformerForecaster(BaseForecaster):
                 "needs: the rows are used for forecasts, and the network stays as it is. Give "
                 "`update_params=False` until there are as many.",
                 obj=self,
-                stacklevel=5,
+                stacklevel=6,
             )
         return self
 
@@ -556,7 +556,7 @@ class InformerForecaster(BaseForecaster):
                 "chunk, were not trained on; they are forecast: "
                 f"{', '.join(short[:5])}{', ...' if len(short) > 5 else ''}.",
                 obj=self,
-                stacklevel=5,
+                stacklevel=6,
             )
 
     def _remember(self, instances: dict[Key, Instance]) -> None:
@@ -575,7 +575,7 @@ class InformerForecaster(BaseForecaster):
                 "pass: medians are fed back, and intervals do not widen for it. Give `fit` the "
                 "`fh`, more rows, or a larger `output_chunk_length`.",
                 obj=self,
-                stacklevel=5,
+                stacklevel=6,
             )
         values = self.model_.forecast(instances, steps, trainer=self._trainer_arguments())
         labels = {

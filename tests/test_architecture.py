@@ -16,6 +16,8 @@ CALENDAR = f"{ADAPTERS}.time_features"
 VALIDATION = f"{ADAPTERS}._validation"
 LOCK = f"{ADAPTERS}._one_at_a_time"
 DARTS = f"{ADAPTERS}.darts"
+ARROW_DATASET = f"{ADAPTERS}.arrow_dataset"
+ARROW_FILES = f"{ADAPTERS}.arrow_files"
 PRETRAINED = f"{ADAPTERS}._pretrained"
 PRETRAINED_FILES = f"{ADAPTERS}._pretrained_files"
 PLAIN_SERIES = f"{ADAPTERS}._plain_series"
@@ -92,6 +94,8 @@ ROOMS = {
             PRETRAINED,
         )
     ),
+    ARROW_DATASET: Room(top=("numpy", "pyarrow", "darts", NETWORK, ARROW_FILES)),
+    ARROW_FILES: Room(top=("numpy", "pandas", "pyarrow", NETWORK)),
     SKTIME: Room(
         top=(
             *("numpy", "pandas", "sktime", NETWORK),

@@ -87,7 +87,7 @@ def test_textbook_measurement_is_exact_for_a_full_sample(script, monkeypatch):
 
 def test_textbook_network_equals_ours(script):
     """With every query active and no dropout, the same weights give the same forecast."""
-    config = InformerConfig(
+    config = InformerConfig.paper(
         input_chunk_length=25,
         output_chunk_length=7,
         start_token_length=10,
@@ -97,8 +97,6 @@ def test_textbook_network_equals_ours(script):
         nhead=4,
         dim_feedforward=32,
         sampling_factor=25,
-        lookback_skip=False,
-        padding_mode="circular",
     )
     ours = Informer(config).double().eval()
     textbook = script("textbook").TextbookInformer(config).double().eval()

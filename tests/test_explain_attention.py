@@ -96,8 +96,8 @@ def test_kept_rows_are_those_of_the_largest_measurement(tiny_model, waves, argum
 
 
 def test_channels_are_named_where_components_are_forecast_alone(tiny_model, waves):
-    together = tiny_model(16).fit(waves(60, 2))
-    alone = tiny_model(16, channel_independent=True).fit(waves(60, 2))
+    together = tiny_model(16, channel_independent=False).fit(waves(60, 2))
+    alone = tiny_model(16).fit(waves(60, 2))
     (first, *_), (second, *_) = (
         maps_of(InformerExplainer(model).explain(horizons=1)) for model in (together, alone)
     )
@@ -109,7 +109,7 @@ def test_channels_are_named_where_components_are_forecast_alone(tiny_model, wave
 
 
 def test_the_long_tail_is_ranked(tiny_model, waves):
-    model = tiny_model(LENGTH, sampling_factor=2).fit(waves(100))
+    model = tiny_model(LENGTH, patch_length=1, sampling_factor=2).fit(waves(100))
     one = InformerExplainer(model).explain(horizons=1).encoder_layers[0]
     table = one.ranked(head=1)
     assert table["sparsity"].is_monotonic_decreasing
@@ -219,7 +219,8 @@ def figures():
 @pytest.mark.parametrize("index", ["datetime", "range"])
 def test_plots_lie_on_the_time_axis(tiny_model, waves, index):
     series = waves(60, index=index)
-    result = InformerExplainer(tiny_model(LENGTH, sampling_factor=1).fit(series)).explain()
+    model = tiny_model(LENGTH, patch_length=1, sampling_factor=1).fit(series)
+    result = InformerExplainer(model).explain()
     window = series.time_index[-LENGTH:]
     for figure in (result.plot_importance(2), result.plot_sparsity()):
         axis = figure.axes[0]

@@ -150,5 +150,5 @@ def test_a_result_names_what_it_holds(explainer):
         result.plot_attention(part="memory")
     with refuses("`head` must be one of 0 to 1; got 2"):
         result.plot_attention(head=2)
-    with refuses("`channel` must be one of ['all']; got 'wave_0'"):
-        result.plot_sparsity(channel="wave_0")
+    with refuses("`channel` must be one of ['wave_0', 'wave_1']; got 'all'"):
+        result.plot_sparsity(channel="all")

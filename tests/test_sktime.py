@@ -10,11 +10,13 @@ import sys
 import warnings
 from dataclasses import fields
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from pytorch_lightning.callbacks import Callback
 from sktime.forecasting.base import ForecastingHorizon
 from sktime.utils._testing.hierarchical import _make_hierarchical
 
@@ -650,16 +652,26 @@ def test_past_columns_cannot_be_rolled_out():
 # Training
 
 
+class Epochs(Callback):
+    """Note validation loss and weights of every epoch; of the class, as trainers get a copy."""
+
+    seen: ClassVar[list[tuple[float, dict[str, torch.Tensor]]]] = []
+
+    def on_validation_end(self, trainer, pl_module):
+        if not trainer.sanity_checking:
+            state = {name: value.clone() for name, value in pl_module.state_dict().items()}
+            self.seen.append((float(trainer.callback_metrics["val_loss"]), state))
+
+
 def test_early_stopping_keeps_the_best_weights():
-    y = noise(200)
-    forecaster = make(n_epochs=200, early_stopping_patience=2, lr=5e-2).fit(y, fh=FH)
-    network = forecaster.model_.network
-    assert 0 < network.epochs_trained < 200
-    # Two epochs more than the best one were run; their weights are those of a shorter training.
-    best = make(n_epochs=network.epochs_trained - 2, early_stopping_patience=2, lr=5e-2).fit(
-        y, fh=FH
-    )
-    assert same_weights(weights(forecaster), weights(best))
+    trainer = {"callbacks": [Epochs()]}
+    forecaster = make(
+        n_epochs=200, early_stopping_patience=2, lr=5e-2, pl_trainer_kwargs=trainer
+    ).fit(noise(200), fh=FH)
+    losses = [loss for loss, _ in Epochs.seen]
+    best = losses.index(min(losses))
+    assert best + 3 == len(losses) < 200
+    assert same_weights(weights(forecaster), Epochs.seen[best][1])
 
 
 def test_rows_that_validate_take_no_part_in_the_scale():

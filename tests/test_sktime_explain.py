@@ -40,7 +40,7 @@ def check_against_forecast(explanation, forecast):
 
 
 @pytest.mark.parametrize(
-    "arguments", [{}, {"quantiles": None, "scaler": None}, {"channel_independent": True}]
+    "arguments", [{}, {"quantiles": None, "scaler": None}, {"channel_independent": False}]
 )
 def test_columns_of_every_kind_are_explained(arguments):
     y, X = table(["a", "b"]), table(["plan", "rain"], scale=5.0, seed=1)
@@ -55,7 +55,7 @@ def test_columns_of_every_kind_are_explained(arguments):
     ]
     assert list(importance.index) == list(MONTHS[24:43])
     np.testing.assert_allclose(explanation.history, y[24:40])
-    channels = ("a", "b") if "channel_independent" in arguments else ("all",)
+    channels = ("all",) if "channel_independent" in arguments else ("a", "b")
     assert explanation.encoder_layers[0].channels == channels
     times = explanation.encoder_layers[1].queries["time"]
     assert list(times) == list(MONTHS[24:40:2])

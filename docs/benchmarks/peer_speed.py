@@ -51,6 +51,9 @@ def make_model(method: str, lengths: tuple[int, int], steps: int, device: str) -
             dim_feedforward=FEED_FORWARD,
             dropout=DROPOUT,
             sampling_factor=SAMPLING_FACTOR,
+            patch_length=1,
+            channel_independent=False,
+            lookback_skip=False,
             time_features=False,
             **shared,
         )

@@ -55,15 +55,13 @@ Row = dict[str, Any]
 def make_config(lengths: tuple[int, int, int], widths: dict[str, Any]) -> InformerConfig:
     """Make the paper's network; ``lengths`` are those of input, start token and output."""
     inputs, start, outputs = lengths
-    # As in the paper, and as the textbook network has it: no map beside it, circular padding.
-    return InformerConfig(
+    # As in the paper, and as the textbook network has it: points, no map beside it, circular padding.
+    return InformerConfig.paper(
         input_chunk_length=inputs,
         start_token_length=start,
         output_chunk_length=outputs,
         num_targets=CHANNELS,
         num_future_covariates=TIME_STAMPS,
-        lookback_skip=False,
-        padding_mode="circular",
         **widths,
     )
 

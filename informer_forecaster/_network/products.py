@@ -10,7 +10,8 @@ def multiply_heads(a: Tensor, b: Tensor) -> Tensor:
     """Multiply ``(B, H, M, N)`` by ``(B, H, N, P)``: ``(B, H, M, P)``.
 
     On a CPU, torch first copies an operand whose samples and heads are not one dimension in memory,
-    and the copy takes longer than a product of few rows. One call a sample needs none.
+    and the copy takes longer than a product of few rows. Where no gradient is recorded, one call a
+    sample needs none.
 
     Examples
     --------
@@ -19,7 +20,8 @@ def multiply_heads(a: Tensor, b: Tensor) -> Tensor:
     >>> multiply_heads(torch.ones(2, 8, 5, 64), torch.ones(2, 8, 64, 96)).shape
     torch.Size([2, 8, 5, 96])
     """
-    if a.device.type != "cpu" or torch.compiler.is_compiling():
+    is_recorded = torch.is_grad_enabled() and (a.requires_grad or b.requires_grad)
+    if a.device.type != "cpu" or is_recorded or torch.compiler.is_compiling():
         return a @ b
     product = a.new_empty(*a.shape[:3], b.shape[3])
     for left, right, out in zip(a, b, product, strict=True):
