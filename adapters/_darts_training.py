@@ -41,9 +41,9 @@ class KeepBestWeights(EarlyStopping):
             weights = pl_module.state_dict()
             self.best_weights = {k: v.detach().cpu().clone() for k, v in weights.items()}
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """Put the best weights back."""
-        if self.best_weights is not None:
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Put the best weights back, if this training validated: it may go on from one that did."""
+        if self.best_weights is not None and trainer.val_dataloaders is not None:
             pl_module.load_state_dict(self.best_weights)
 
     def state_dict(self) -> dict[str, Any]:

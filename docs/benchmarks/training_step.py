@@ -55,7 +55,7 @@ Row = dict[str, Any]
 def make_config(lengths: tuple[int, int, int], widths: dict[str, Any]) -> InformerConfig:
     """Make the paper's network; ``lengths`` are those of input, start token and output."""
     inputs, start, outputs = lengths
-    # As in the paper, and as the textbook network has it: points, no map beside it, circular padding.
+    # Points, no linear map and circular padding, as the textbook network has them.
     return InformerConfig.paper(
         input_chunk_length=inputs,
         start_token_length=start,
