@@ -43,7 +43,7 @@ class KeepBestWeights(EarlyStopping):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Put the best weights back, if this training validated: it may go on from one that did."""
-        if self.best_weights is not None and trainer.val_dataloaders is not None:
+        if self.best_weights is not None and trainer.val_dataloaders:
             pl_module.load_state_dict(self.best_weights)
 
     def state_dict(self) -> dict[str, Any]:
@@ -109,7 +109,7 @@ class TrainingRecipe(PLForecastingModule):
         """Let the weights that training begins at compete for the lowest validation loss."""
         trainer = self.trainer
         keeps_best = any(isinstance(each, KeepBestWeights) for each in trainer.callbacks)
-        if not keeps_best or trainer.val_dataloaders is None:
+        if not keeps_best or not trainer.val_dataloaders:
             return
         with torch.random.fork_rng(devices=[]):
             trainer.validating = True
