@@ -63,7 +63,7 @@ def fit_linear_map(
         regression.add(x, y)
     if regression is None:
         return None
-    for name in ("inner", "cross", "outer"):
+    for name in ("inner", "cross", "outer", "num_rows"):
         setattr(regression, name, strategy.reduce(getattr(regression, name), reduce_op="sum"))
     found = regression.solve()
     if found is None:

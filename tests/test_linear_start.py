@@ -21,7 +21,9 @@ def test_ridge_regression_is_that_of_numpy():
     penalty = 0.5 * np.square(x).sum(0).mean()
     expected = np.linalg.solve(x.T @ x + penalty * np.eye(4), x.T @ y).T
     np.testing.assert_allclose(found.weight, expected, rtol=1e-10)
-    np.testing.assert_allclose(found.residual, np.square(y - x @ expected.T).sum(0), rtol=1e-10)
+    hat = x @ np.linalg.solve(x.T @ x + penalty * np.eye(4), x.T)
+    left = np.square(y - x @ expected.T).sum(0) / (1 - np.trace(hat) / 50) ** 2
+    np.testing.assert_allclose(found.residual, left, rtol=1e-10)
 
 
 @pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
@@ -31,6 +33,19 @@ def test_the_map_does_not_depend_on_the_unit(scale):
     one.add(x, x.flip(1))
     other.add(x * scale, x.flip(1) * scale)
     torch.testing.assert_close(one.solve().weight, other.solve().weight, rtol=1e-4, atol=1e-6)
+
+
+def test_few_rows_leave_as_much_as_new_ones_do():
+    """Twelve weights fitted to twenty rows of noise: what they leave there is far too little."""
+    generator = torch.Generator().manual_seed(0)
+    x, y = torch.randn(20, 12, generator=generator), torch.randn(20, 400, generator=generator)
+    regression = RidgeRegression(12, 400)
+    regression.add(x, y)
+    weight, residual = regression.solve(penalty=0.01)
+    new = torch.randn(20, 12, generator=generator), torch.randn(20, 400, generator=generator)
+    seen, unseen = (((b - a @ weight.T.float()) ** 2).sum() for a, b in ((x, y), new))
+    assert seen < 0.3 * unseen
+    assert 0.5 * unseen < residual.sum() < 2 * unseen
 
 
 @pytest.mark.parametrize("value", [0.0, float("inf")])

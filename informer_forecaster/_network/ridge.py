@@ -9,10 +9,15 @@ from torch import Tensor
 
 # Share of the inputs' mean square that is added to each: chosen on the validation parts of ETT.
 PENALTY = 0.2
+# As many weights as rows leave nothing, and say nothing about new rows.
+LEAST_UNUSED = 0.1
 
 
 class LinearMap(NamedTuple):
-    """What a regression found: weights ``(H, L)``, and the sum of the squares it left, ``(H,)``."""
+    """What a regression found: weights ``(H, L)``, and the squares to expect it to leave, ``(H,)``.
+
+    The sum of squares of as many new rows: those that the weights were fitted to leave less.
+    """
 
     weight: Tensor
     residual: Tensor
@@ -53,6 +58,7 @@ class RidgeRegression:
         self.inner = torch.zeros(num_inputs, num_inputs, dtype=dtype, device=device)
         self.cross = torch.zeros(num_inputs, num_outputs, dtype=dtype, device=device)
         self.outer = torch.zeros(num_outputs, dtype=dtype, device=device)
+        self.num_rows = torch.zeros((), dtype=dtype, device=device)
 
     def add(self, x: Tensor, y: Tensor) -> None:
         """Add rows of inputs ``(N, L)`` and outputs ``(N, H)``."""
@@ -60,6 +66,7 @@ class RidgeRegression:
         self.inner.addmm_(x.T, x)
         self.cross.addmm_(x.T, y)
         self.outer += y.square().sum(0)
+        self.num_rows += len(x)
 
     def solve(self, penalty: float = PENALTY) -> LinearMap | None:
         """Solve for ``W``; ``None`` where the inputs are all zero, or their squares overflowed."""
@@ -71,4 +78,8 @@ class RidgeRegression:
         penalised = inner + penalty * torch.eye(len(inner), dtype=inner.dtype, device=inner.device)
         solution: Tensor = torch.linalg.solve(penalised, cross)
         explained = (solution * (2 * cross - inner @ solution)).sum(0)
-        return LinearMap(solution.T, (self.outer - explained * size).clamp(min=0))
+        left = (self.outer - explained * size).clamp(min=0)
+        # Generalised cross-validation: the share of the rows that the fit did not use up.
+        used = torch.linalg.solve(penalised, inner).diagonal().sum()
+        unused = (1 - used / self.num_rows).clamp(min=LEAST_UNUSED)
+        return LinearMap(solution.T, left / unused**2)
