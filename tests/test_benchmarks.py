@@ -122,7 +122,8 @@ def test_rounds_take_turns(script):
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads the kernel's counters")
 def test_peak_memory_counts_what_a_call_frees_again(script):
     """A peak, not what is left; and nothing of what was held before."""
-    held = torch.ones(2**22)
+    # Above 32 MB the allocator keeps nothing that an earlier test has freed.
+    held = torch.ones(2**24)
 
     def call() -> None:
         (held + 1).sum()
