@@ -238,7 +238,7 @@ class InformerModel(SealedFilesModel):
         # The checked values are Python's own numbers, as a checkpoint needs them.
         arguments.update({name: getattr(config, name) for name in LENGTHS})
         self._architecture = {name: getattr(config, name) for name in ARCHITECTURE}
-        # Darts seeds torch's one generator here and puts it back, under a training in another thread.
+        # Darts seeds torch's one generator here and puts it back, under another thread's training.
         one_at_a_time(super().__init__)(**self._extract_torch_model_params(**arguments))
         if use_reversible_instance_norm is None:
             use_reversible_instance_norm = moves_with_the_series(arguments.get("likelihood"))
