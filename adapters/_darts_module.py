@@ -17,6 +17,7 @@ from darts.utils.torch import MonteCarloDropout
 from informer_forecaster._network import Informer, InformerConfig
 from informer_forecaster._network.config import ARCHITECTURE, DATA_FIELDS, LENGTHS
 from informer_forecaster._network.dropout import drop
+from informer_forecaster._network.ridge import FOLDS
 
 from ._darts_training import TrainingRecipe
 from ._linear_start import LOCATION_SCALE, fit_linear_map, moves_with_the_series
@@ -137,7 +138,7 @@ class _InformerModule(TrainingRecipe):
         skip = self.network.lookback_skip
         if skip is None or not skip.is_zero or not moves_with_the_series(self.likelihood):
             return
-        batches = (self._cast(batch) for batch in self.training_batches())
+        batches = ((fold, self._cast(batch)) for fold, batch in self.training_folds(FOLDS))
         found = fit_linear_map(batches, self.rin, self.likelihood, self.trainer.strategy)
         if found is not None:
             skip.set_map(*found)

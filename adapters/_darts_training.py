@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from itertools import islice
-from typing import Any
+from itertools import groupby, islice
+from typing import Any, NamedTuple
 
 import torch
 from darts.models.forecasting.pl_forecasting_module import PLForecastingModule
@@ -14,13 +14,25 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
+from torch.utils.data import DataLoader, Subset
 
 WARM_UP_STEPS = 100  # at most; never more than a tenth of all steps
 GRADIENT_NORM = 1.0
+STRETCHES = 5
+
+
+class Validated(NamedTuple):
+    """Weights, and their loss on each batch of the validation part."""
+
+    weights: dict[str, Tensor]
+    losses: Tensor
 
 
 class KeepBestWeights(EarlyStopping):
     """Stop when the validation loss has not fallen for some epochs, and keep the best weights.
+
+    Weights trained from a start that was validated have to be better than it by more than the
+    standard error over stretches of the validation part; otherwise the start is kept.
 
     Parameters
     ----------
@@ -31,28 +43,49 @@ class KeepBestWeights(EarlyStopping):
     def __init__(self, patience: int) -> None:
         # At the end of an epoch there is no loss where no series validates.
         super().__init__("val_loss", patience=patience, check_on_train_epoch_end=False)
-        self.best_weights: dict[str, Tensor] | None = None
+        self.best: Validated | None = None
+        self.start: Validated | None = None
+        self._losses: list[Tensor] = []
+
+    def on_validation_batch_end(self, *arguments: Any) -> None:
+        """Note the loss of a batch, the third of the arguments."""
+        self._losses.append(arguments[2].detach())
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Compare the validation loss, and copy the weights if none was lower."""
+        losses, self._losses = self._losses, []
         before = float(self.best_score)
         super().on_validation_end(trainer, pl_module)
         if float(self.best_score) < before:
             weights = pl_module.state_dict()
-            self.best_weights = {k: v.detach().cpu().clone() for k, v in weights.items()}
+            copies = {k: v.detach().cpu().clone() for k, v in weights.items()}
+            self.best = Validated(copies, torch.stack(losses))
+
+    def keep_start(self) -> None:
+        """Let what was validated last be the weights to improve on."""
+        self.start = self.best
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Put the best weights back, if this training validated: it may go on from one that did."""
-        if self.best_weights is not None and trainer.val_dataloaders:
-            pl_module.load_state_dict(self.best_weights)
+        if self.best is None or not trainer.val_dataloaders:
+            return
+        kept = self.best
+        if self.start is not None:
+            gains = average_stretches(self.start.losses - self.best.losses)
+            if not is_beyond_chance(trainer.strategy.reduce(gains, reduce_op="mean")):
+                kept = self.start
+        pl_module.load_state_dict(kept.weights)
 
     def state_dict(self) -> dict[str, Any]:
         """Collect what a training that resumes needs."""
-        return {**super().state_dict(), "best_weights": self.best_weights}
+        validated = {"best": self.best, "start": self.start}
+        return {**super().state_dict(), **{k: v and tuple(v) for k, v in validated.items()}}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from the state of a checkpoint."""
-        self.best_weights = state_dict["best_weights"]
+        self.best, self.start = (
+            Validated(*state_dict[name]) if state_dict[name] else None for name in ("best", "start")
+        )
         super().load_state_dict(state_dict)
 
 
@@ -115,13 +148,25 @@ class TrainingRecipe(PLForecastingModule):
             trainer.validating = True
             trainer.fit_loop.epoch_loop.val_loop.run()
             trainer.training = True
+        for each in trainer.callbacks:
+            if isinstance(each, KeepBestWeights):
+                each.keep_start()
 
-    def training_batches(self) -> Iterator[TorchTrainingBatch]:
-        """Go through the batches of one epoch, on the device of the weights."""
-        # Drawing their order must not change what training draws.
+    def training_folds(self, num_folds: int) -> Iterator[tuple[int, TorchTrainingBatch]]:
+        """Go through the windows of one epoch in the order of the data set, each with its fold.
+
+        Batches are on the device of the weights. A fold is a stretch of the data set.
+        """
+        loader = self.trainer.train_dataloader
+        # Drawing the windows of the epoch must not change what training draws.
         with torch.random.fork_rng(devices=[]):
-            for batch in islice(self.trainer.train_dataloader, self.trainer.num_training_batches):
-                yield self.trainer.strategy.batch_to_device(batch)
+            count = self.trainer.num_training_batches * (loader.batch_size or 1)
+            indices = sorted(islice(loader.sampler, int(count)))
+        arguments = {"batch_size": loader.batch_size or 1, "collate_fn": loader.collate_fn}
+        for fold, items in groupby(indices, lambda index: index * num_folds // len(loader.dataset)):
+            subset = Subset(loader.dataset, list(items))
+            for batch in DataLoader(subset, num_workers=loader.num_workers, **arguments):
+                yield fold, self.trainer.strategy.batch_to_device(batch)
 
 
 def rate_factor(step: int, num_steps: float) -> float:
@@ -138,3 +183,27 @@ def rate_factor(step: int, num_steps: float) -> float:
     # Without an end there is nothing to decay towards.
     progress = 0.0 if math.isinf(num_steps) else min(1.0, step / num_steps)
     return rise * (1 + math.cos(math.pi * progress)) / 2
+
+
+def average_stretches(gains: Tensor) -> Tensor:
+    """Average what neighbouring batches gained; a few batches stand for themselves."""
+    return torch.stack(
+        [stretch.mean() for stretch in gains.tensor_split(min(STRETCHES, len(gains)))]
+    )
+
+
+def is_beyond_chance(gains: Tensor) -> bool:
+    """Whether gains are larger on average than their standard error; too few cannot tell.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from informer_forecaster.adapters._darts_training import is_beyond_chance
+    >>> is_beyond_chance(torch.tensor([1.0, 1.2, 0.9, 1.1, 1.0]))
+    True
+    >>> is_beyond_chance(torch.tensor([3.0, -2.0, 1.0, -3.0, 2.0]))
+    False
+    """
+    if len(gains) < STRETCHES:
+        return True
+    return bool(gains.mean() > gains.std() / math.sqrt(len(gains)))

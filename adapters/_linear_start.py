@@ -35,14 +35,15 @@ def moves_with_the_series(likelihood: object) -> bool:
 
 
 def fit_linear_map(
-    batches: Iterable[TorchTrainingBatch], norm: Any, likelihood: Any, strategy: Any
+    batches: Iterable[tuple[int, TorchTrainingBatch]], norm: Any, likelihood: Any, strategy: Any
 ) -> tuple[Tensor, Tensor] | None:
     """Fit the map from normalised look-backs to the parameters of the likelihood.
 
     Parameters
     ----------
     batches : iterable
-        Training windows, past ``(B, L, C)`` and future ``(B, H, C)``; components share the map.
+        Training windows, past ``(B, L, C)`` and future ``(B, H, C)``, and the number of the fold
+        that they are in.
     norm : darts.models.components.layer_norm_variants.RINorm or None
         The instance norm, without a transform of its own.
     likelihood : darts likelihood or None
@@ -53,29 +54,32 @@ def fit_linear_map(
     Returns
     -------
     tuple of torch.Tensor or None
-        Weight ``(P, H, L)`` and bias ``(P, H)``; ``None`` where the windows are constant.
+        Weight ``(C, P, H, L)`` and bias ``(C, P, H)``, where ``C`` is 1 if one map suits all
+        components; ``None`` where the windows are constant.
     """
     regression: RidgeRegression | None = None
-    for batch in batches:
+    for fold, batch in batches:
         x, y = _rows(batch, norm)
         if regression is None:
-            regression = RidgeRegression(x.shape[1], y.shape[1], x.device)
-        regression.add(x, y)
+            regression = RidgeRegression(x.shape[2], y.shape[2], x.shape[1], x.device)
+        regression.add(x, y, fold)
     if regression is None:
         return None
-    for name in ("inner", "cross", "outer", "num_rows"):
-        setattr(regression, name, strategy.reduce(getattr(regression, name), reduce_op="sum"))
+    regression.reduce(lambda sums: strategy.reduce(sums, reduce_op="sum"))
     found = regression.solve()
     if found is None:
         return None
-    weight, intercept = found.weight[:, :-1], found.weight[:, -1]
+    weight, intercept = found.weight[:, :-1].mT, found.weight[:, -1]
     # The last input is the deviation of the window: errors are measured in it.
-    error = (found.residual / regression.inner[-1, -1]).sqrt()
+    squares = regression.sums.inner.sum(0)[:, -1, -1]
+    squares = squares if len(weight) > 1 else squares.sum(0, keepdim=True)
+    # A component whose windows are all constant leaves no error.
+    error = (found.residual / squares.clamp(min=torch.finfo(squares.dtype).tiny)[:, None]).sqrt()
     return _for_parameters(weight, intercept, error, likelihood)
 
 
 def _rows(batch: TorchTrainingBatch, norm: Any) -> tuple[Tensor, Tensor]:
-    """Inputs ``(B*C, L + 1)`` and outputs ``(B*C, H)``; windows weigh as they do in the loss.
+    """Inputs ``(B, C, L + 1)`` and outputs ``(B, C, H)``; windows weigh as they do in the loss.
 
     The loss is in the units of the series: a window counts by the square of its deviation.
     """
@@ -86,21 +90,23 @@ def _rows(batch: TorchTrainingBatch, norm: Any) -> tuple[Tensor, Tensor]:
         norm(past)
         past, future, deviation = past - norm.mean, future - norm.mean, norm.stdev
     x = torch.cat([past, deviation], dim=1)
-    return x.transpose(1, 2).flatten(0, 1), future.transpose(1, 2).flatten(0, 1)
+    return x.transpose(1, 2), future.transpose(1, 2)
 
 
 def _for_parameters(
     weight: Tensor, intercept: Tensor, error: Tensor, likelihood: Any
 ) -> tuple[Tensor, Tensor]:
-    """Weight ``(P, H, L)`` and bias ``(P, H)``: as wide as the error ``(H,)``."""
+    """Weight ``(C, P, H, L)`` and bias ``(C, P, H)``: as wide as the error ``(C, H)``."""
     if likelihood is None:
-        return weight.unsqueeze(0), intercept.unsqueeze(0)
+        return weight.unsqueeze(1), intercept.unsqueeze(1)
     if isinstance(likelihood, QuantileRegression):
         probits = torch.tensor([NormalDist().inv_cdf(q) for q in likelihood.quantiles])
-        spread = probits.to(error).unsqueeze(1) * error
-        return weight.expand(len(probits), -1, -1), intercept + spread
+        spread = probits.to(error)[:, None] * error.unsqueeze(1)
+        repeated = weight.unsqueeze(1).expand(-1, len(probits), -1, -1)
+        return repeated, intercept.unsqueeze(1) + spread
     share = next(s for cls, s in LOCATION_SCALE.items() if isinstance(likelihood, cls))
     # The parameter passes through a softplus; this is its inverse.
     scale = (share * error).clamp(min=1e-3)
     raw = scale + torch.log(-torch.expm1(-scale))
-    return torch.stack([weight, torch.zeros_like(weight)]), torch.stack([intercept, raw])
+    weights = torch.stack([weight, torch.zeros_like(weight)], dim=1)
+    return weights, torch.stack([intercept, raw], dim=1)

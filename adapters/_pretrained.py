@@ -95,6 +95,7 @@ def load_model(cls: Any, directory: str | os.PathLike[str], changes: dict[str, A
         model = cls(**_arguments(config, changes))
         _restore_data(model, config, tensors)
         module = _make_network(model, config)
+        _match_maps(module.network, weights)
     except (AttributeError, IndexError, KeyError, TypeError) as error:
         raise ValueError(
             f"the config.json of {directory} is damaged or of other versions of the libraries than "
@@ -145,6 +146,13 @@ def _make_network(model: Any, config: dict[str, Any]) -> Any:
     )
     model.output_dim = model.train_sample.future_target.shape[1]
     return model._init_model().to(getattr(torch, config["weights_dtype"]))
+
+
+def _match_maps(network: Any, weights: Tensors) -> None:
+    """Give every component its own linear map where the saved model has that."""
+    saved = weights.get("network.lookback_skip.weight")
+    if saved is not None and len(saved) == network.config.num_targets:
+        network.lookback_skip.match_components(len(saved))
 
 
 def _check_shapes(expected: Tensors, got: Tensors, directory: str | os.PathLike[str]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -169,7 +169,7 @@ def make_layout(
     instances: Sequence[Instance],
     past_columns: Collection[Hashable],
     *,
-    time_features: bool,
+    time_features: bool | Literal["all"],
     scaled: bool,
 ) -> Layout:
     """Find the columns, their scale and the calendar features that suit the step."""
@@ -181,17 +181,31 @@ def make_layout(
         y_columns=list(first.y.columns),
         past_columns=[column for column in X.columns if column in past_columns],
         future_columns=[column for column in X.columns if column not in past_columns],
-        features=features_of(first) if time_features else (),
+        features=choose_features(instances, time_features),
         center=pd.Series(center, index=X.columns),
         scale=pd.Series(scale, index=X.columns),
     )
 
 
-def features_of(instance: Instance) -> tuple[str, ...]:
+def choose_features(
+    instances: Sequence[Instance], time_features: bool | Literal["all"]
+) -> tuple[str, ...]:
+    """Names of the calendar features to learn from; `True` for those whose cycles come again."""
+    if not time_features:
+        return ()
+    if time_features == "all" or isinstance(instances[0].step, int):
+        return features_of(instances[0])
+    indices = [(each.y.index, each.step) for each in instances]
+    ends = [to_stamps(labels_after(index, step, 1))[0] for index, step in indices]
+    spans = [end - to_stamps(index)[0] for end, (index, _) in zip(ends, indices, strict=True)]
+    return features_of(instances[0], max(spans))
+
+
+def features_of(instance: Instance, span: pd.Timedelta | None = None) -> tuple[str, ...]:
     """Names of the calendar features that suit the step of a series; none if it counts."""
     if isinstance(instance.step, int):
         return ()
-    return informative_features(step_in_time(instance.y.index, instance.step))
+    return informative_features(step_in_time(instance.y.index, instance.step), span)
 
 
 def check_features(instance: Instance, layout: Layout) -> None:
@@ -200,7 +214,8 @@ def check_features(instance: Instance, layout: Layout) -> None:
     A network without any can forecast every series.
     """
     features = features_of(instance)
-    if layout.features in ((), features):
+    # The longest cycles come last: a short training part leaves these out.
+    if layout.features == features[: len(layout.features)]:
         return
     raise ValueError(
         "`y` must have a step of the same calendar features as those that the network was trained "

@@ -68,7 +68,10 @@ def check_arguments(arguments: dict[str, Any]) -> None:
 
     Numpy's integers become Python's, in place.
     """
-    for name in ("time_features", "use_static_covariates", "compile_network"):
+    time_features = arguments["time_features"]
+    if not isinstance(time_features, bool) and time_features != "all":
+        raise ValueError(f"`time_features` must be True, False or 'all'; got {time_features!r}.")
+    for name in ("use_static_covariates", "compile_network"):
         if not isinstance(arguments[name], bool):
             raise ValueError(f"`{name}` must be True or False; got {arguments[name]!r}.")
     norm = arguments["use_reversible_instance_norm"]

@@ -79,7 +79,7 @@ class InformerModel(SealedFilesModel):
         lookback_skip: bool = InformerConfig.lookback_skip,
         decoder_causal: bool = InformerConfig.decoder_causal,
         padding_mode: Literal["replicate", "circular"] = InformerConfig.padding_mode,
-        time_features: bool = True,
+        time_features: bool | Literal["all"] = True,
         compile_network: bool = False,
         use_static_covariates: bool = True,
         use_reversible_instance_norm: bool | dict[str, Any] | None = None,
@@ -148,8 +148,9 @@ class InformerModel(SealedFilesModel):
         lookback_skip
             Whether to add a linear map from the look-back window to the output. With point
             forecasts, quantiles and the likelihoods that have a location and a scale, the first
-            `fit` sets it by ridge regression on the training windows, and the network learns what
-            it leaves; with others it is trained. Default: ``True``.
+            `fit` sets it by ridge regression on the training windows, one map for all components
+            or one for each, by cross-validation, and the network learns what it leaves; with
+            others it is trained. Default: ``True``.
         decoder_causal
             Whether the decoder's self-attention is masked, as in the paper. Default: ``True``.
         padding_mode
@@ -158,8 +159,10 @@ class InformerModel(SealedFilesModel):
             Default: ``"replicate"``.
         time_features
             Whether calendar features are added to the future covariates of series with a
-            DatetimeIndex; the frequency chooses them, and they need no input at prediction. A
-            series with an integer index gets none. Default: ``True``.
+            DatetimeIndex; they need no input at prediction. The frequency chooses them, and
+            ``True`` leaves those out whose cycle the training series do not cover twice, like the
+            day of the year in a year of data; ``"all"`` keeps them, as the paper does. A series
+            with an integer index gets none. Default: ``True``.
         compile_network
             Whether ``torch.compile`` runs the network: the first batch of each shape takes a minute
             or more, those after it are faster, mostly on a GPU. Default: ``False``.
@@ -293,6 +296,7 @@ class InformerModel(SealedFilesModel):
             "batch_size": 32,
             "n_epochs": 6,
             "early_stopping_patience": 3,
+            "time_features": "all",
         }
         arguments = {**architecture, **training, **kwargs}
         no_clipping = {"gradient_clip_val": 0.0}
@@ -335,7 +339,7 @@ class InformerModel(SealedFilesModel):
         return {**encoders, "custom": custom}
 
     def _choose_time_features(self, series: list[TimeSeries]) -> TimeFeatures | None:
-        """The features that suit the frequency of all series, or none for an integer index."""
+        """The features that suit all series, or none for an integer index."""
         if not self._time_features:
             return None
         names, *others = (
@@ -348,12 +352,17 @@ class InformerModel(SealedFilesModel):
                 f"{series[0].freq_str} and, in series[{differing}], {series[differing].freq_str}. "
                 "Resample them, or choose `time_features=False`."
             )
-        features = TimeFeatures(names) if names else None
-        if self.model is not None and _time_features_in(self.add_encoders) != features:
+        if self.model is None:
+            if names and self._time_features is True:
+                span = max(one.end_time() + one.freq - one.start_time() for one in series)
+                names = informative_features(series[0].freq, span)
+            return TimeFeatures(names) if names else None
+        features = _time_features_in(self.add_encoders)
+        # The longest cycles come last: a short first fit left these out.
+        if features is not None and features.names != names[: len(features.names)]:
             raise ValueError(
-                "`series` must have the calendar features of the first fit, "
-                f"{_time_features_in(self.add_encoders)}; got steps of {series[0].freq_str}. Make "
-                "a new model, or choose `time_features=False`."
+                f"`series` must have the calendar features of the first fit, {features}; got steps "
+                f"of {series[0].freq_str}. Make a new model, or choose `time_features=False`."
             )
         return features
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -116,8 +116,9 @@ class InformerForecaster(BaseForecaster):
         forecast; others are interpolated. With ``None`` the mean is forecast, without intervals.
     scaler : {"standard", None}
         Scaling of `y`, per series, and of `X`: by mean and deviation, or none.
-    time_features : bool
-        Whether calendar features that suit the frequency are added.
+    time_features : bool or "all"
+        Whether calendar features that suit the frequency are added; those whose cycle the series do
+        not cover twice are left out, unless ``"all"`` asks for them.
     past_covariates : tuple or None
         Columns of `X` that are known up to the cutoff only; all others must be known ahead.
     update_epochs : int
@@ -219,7 +220,7 @@ class InformerForecaster(BaseForecaster):
         validation_fraction: float = 0.2,
         quantiles: tuple[float, ...] | None = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95),
         scaler: str | None = "standard",
-        time_features: bool = True,
+        time_features: bool | Literal["all"] = True,
         past_covariates: tuple[Any, ...] | None = None,
         update_epochs: int = 5,
         fit_after_pretrain: str = "zero-shot",

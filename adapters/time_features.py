@@ -13,16 +13,16 @@ FloatArray = npt.NDArray[np.float64]
 
 DAY = 86_400.0
 
-# name -> (value of a time stamp counted from 0, largest value)
-_FEATURES: dict[str, tuple[Callable[[pd.DatetimeIndex], object], int]] = {
-    "second_of_minute": (lambda index: index.second, 59),
-    "minute_of_hour": (lambda index: index.minute, 59),
-    "hour_of_day": (lambda index: index.hour, 23),
-    "day_of_week": (lambda index: index.dayofweek, 6),
-    "day_of_month": (lambda index: index.day - 1, 30),
-    "day_of_year": (lambda index: index.dayofyear - 1, 365),
-    "week_of_year": (lambda index: index.isocalendar().week.to_numpy() - 1, 52),
-    "month_of_year": (lambda index: index.month - 1, 11),
+# name -> (value of a time stamp counted from 0, largest value, days until it comes again)
+_FEATURES: dict[str, tuple[Callable[[pd.DatetimeIndex], object], int, float]] = {
+    "second_of_minute": (lambda index: index.second, 59, 1 / 1440),
+    "minute_of_hour": (lambda index: index.minute, 59, 1 / 24),
+    "hour_of_day": (lambda index: index.hour, 23, 1),
+    "day_of_week": (lambda index: index.dayofweek, 6, 7),
+    "day_of_month": (lambda index: index.day - 1, 30, 30),
+    "day_of_year": (lambda index: index.dayofyear - 1, 365, 365),
+    "week_of_year": (lambda index: index.isocalendar().week.to_numpy() - 1, 52, 365),
+    "month_of_year": (lambda index: index.month - 1, 11, 365),
 }
 
 # Longest step in seconds for which these features tell two steps apart, and their names.
@@ -37,13 +37,19 @@ _INFORMATIVE: tuple[tuple[float, tuple[str, ...]], ...] = (
 )
 
 
-def informative_features(frequency: pd.DateOffset | str) -> tuple[str, ...]:
+def informative_features(
+    frequency: pd.DateOffset | str, span: pd.Timedelta | None = None
+) -> tuple[str, ...]:
     """Names of the calendar features that tell the steps of ``frequency`` apart.
 
     Parameters
     ----------
     frequency : pandas.DateOffset or str
         The step between two time stamps.
+    span : pandas.Timedelta, optional
+        The time that is there to learn from. A feature whose cycle is not seen twice in it is left
+        out: each of its values stands for one date, and says nothing about another. ``None`` for
+        any length.
 
     Returns
     -------
@@ -52,16 +58,22 @@ def informative_features(frequency: pd.DateOffset | str) -> tuple[str, ...]:
 
     Examples
     --------
+    >>> import pandas as pd
     >>> from informer_forecaster.adapters.time_features import informative_features
     >>> informative_features("h")
     ('hour_of_day', 'day_of_week', 'day_of_month', 'day_of_year')
+    >>> informative_features("h", pd.Timedelta(days=365))
+    ('hour_of_day', 'day_of_week', 'day_of_month')
     >>> informative_features("MS")
     ('month_of_year',)
     """
     # Several steps, as one may be short: a business day after a Thursday, a month in February.
     stamps = pd.date_range("2001-01-01", periods=14, freq=frequency)
     step = float(np.median(np.diff(stamps.to_numpy()) / np.timedelta64(1, "s")))
-    return next((names for longest, names in _INFORMATIVE if step <= longest), ())
+    names = next((names for longest, names in _INFORMATIVE if step <= longest), ())
+    if span is None:
+        return names
+    return tuple(name for name in names if span >= 2 * _FEATURES[name][2] * pd.Timedelta(days=1))
 
 
 class TimeFeatures:
@@ -94,7 +106,7 @@ class TimeFeatures:
             )
         columns = []
         for name in self.names:
-            value, largest = _FEATURES[name]
+            value, largest, _ = _FEATURES[name]
             columns.append(np.asarray(value(index), dtype=np.float64) / largest - 0.5)
         return np.stack(columns, axis=1)
 

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from informer_forecaster import Informer, InformerConfig
+from informer_forecaster._network.attention import FullAttention, ProbSparseAttention
 
 B, H, L, D = 2, 2, 30, 4
 CONFIG = InformerConfig(L, 12, num_targets=2, d_model=H * D, nhead=H)
@@ -84,6 +85,22 @@ def test_blocks_are_cut(script):
     seen = script("attention_variants").blockwise(positions[:, None], positions)
     assert seen[50].nonzero().flatten().tolist() == list(range(24, 72))
     assert seen[3].nonzero().flatten().tolist() == list(range(24))
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_lazy_rows_are_right_to_first_order(script, causal):
+    """Ten times smaller scores leave a hundredth of the error; the mean alone, a tenth."""
+    q, k, v = random_heads()
+    full = FullAttention(causal)
+
+    def error(attention, scale):
+        return float((attention(scale * q, k, v) - full(scale * q, k, v)).abs().sum())
+
+    linear = script("attention_lazy").make(CONFIG, causal, nn.Identity()).eval()
+    mean = ProbSparseAttention(causal=causal).eval()
+    assert error(linear, 0.1) > 0
+    assert error(linear, 0.01) < 0.02 * error(linear, 0.1)
+    assert error(mean, 0.01) > 0.08 * error(mean, 0.1)
 
 
 @pytest.mark.parametrize("causal", [False, True])

@@ -50,6 +50,21 @@ def textbook_weights(network: Informer) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("causal", [False, True])
+def test_selection_compares_with_the_exact_ranking(script, causal):
+    """The exact ranking finds all; a further term of the softmax comes closer to full attention."""
+    heads = random_heads((2, 2, 60, 8), parts=3)
+    rows = list(script("selection").compare(0.3 * heads[0], *heads[1:], causal))
+    values = {(row["method"], row["quantity"]): float(row["value"]) for row in rows}
+    assert values["exact", "share of the active queries found"] == 1
+    for ranking in ("exact", "sampled", "moment"):
+        found = values[ranking, "share of the active queries found"]
+        mean = values[ranking, "distance to full attention, mean"]
+        first_order = values[ranking, "distance to full attention, first order"]
+        assert 0.5 < found <= 1
+        assert 0 < first_order < 0.5 * mean
+
+
+@pytest.mark.parametrize("causal", [False, True])
 def test_textbook_attention_equals_full_when_every_query_is_active(script, causal):
     """Nothing is lazy then, so the two baselines must agree."""
     inputs = random_heads((2, 3, 40, 8), parts=3)
@@ -176,5 +191,5 @@ def test_page_leaves_cells_empty_that_were_not_measured(script):
     ]
     page = pages.make_page({"attention_speed": pd.DataFrame(rows)})
     assert "| 96 | 2.00 | 4.00 |  | 8.00 | 2.00 | 2.00 | 2.00 | 2.00 |" in page
-    assert page.count("GPU: not measured.") == 5
-    assert page.count("CPU: not measured.") == 4
+    assert page.count("GPU: not measured.") == 6
+    assert page.count("CPU: not measured.") == 5

@@ -9,6 +9,7 @@ from darts import TimeSeries
 from darts.dataprocessing.transformers import Scaler
 
 from informer_forecaster import InformerModel
+from informer_forecaster.adapters.darts import calendar_names
 from informer_forecaster.adapters.time_features import TimeFeatures, informative_features
 
 HOURLY = len(informative_features("h"))
@@ -36,7 +37,7 @@ def widths(model):
 
 @pytest.mark.parametrize(
     ("index", "on", "features"),
-    [("datetime", True, HOURLY), ("datetime", False, 0), ("range", True, 0), ("range", False, 0)],
+    [("datetime", "all", HOURLY), ("datetime", False, 0), ("range", True, 0), ("range", False, 0)],
 )
 def test_time_stamps_bring_features_unless_switched_off(tiny_model, waves, index, on, features):
     """They need no input from the user, at fit or later."""
@@ -87,14 +88,36 @@ def test_another_frequency_at_a_second_fit_is_another_choice(tiny_model, waves):
     assert widths(again) == (0, HOURLY)
 
 
+@pytest.mark.parametrize(
+    ("time_features", "names"),
+    [(True, ("hour_of_day", "day_of_week")), ("all", informative_features("h")), (False, ())],
+)
+def test_the_longest_series_decides_which_cycles_are_seen_twice(
+    tiny_model, waves, time_features, names
+):
+    model = tiny_model(time_features=time_features).fit([waves(14 * 24), waves(40)])
+    assert calendar_names(model) == names
+
+
+def test_a_second_fit_keeps_the_features(tiny_model, waves, tmp_path):
+    """On a longer series and on a shorter one: the network was built for those of the first."""
+    model = tiny_model(time_features=True).fit(waves(60))
+    model.fit(waves(14 * 24)).fit(waves(40))
+    assert calendar_names(model) == ("hour_of_day",)
+    model.save(str(tmp_path / "model.pt"))
+    other = tiny_model(time_features=True)
+    other.load_weights(str(tmp_path / "model.pt"))
+    assert calendar_names(other.fit(waves(14 * 24))) == ("hour_of_day",)
+
+
 def test_the_calendar_reaches_the_forecast(tiny_model, waves):
     """The same values at another hour give another forecast, and none without features."""
     series = waves()
     later = series.shift(5)
-    for on in (True, False):
+    for on in ("all", False):
         model = tiny_model(time_features=on).fit(series)
         same = np.array_equal(model.predict(4, series).values(), model.predict(4, later).values())
-        assert same is not on
+        assert same is (not on)
 
 
 def test_backtests_use_the_features_of_their_own_time(tiny_model, waves):

@@ -167,7 +167,7 @@ def test_the_weights_of_a_look_back_skip_move_with_their_distances(saved, length
     ours, theirs = (m.model.network.lookback_skip.weight for m in (other, model))
     rows, columns = min(lengths[1], 4), min(lengths[0], 8)
     assert ours.any()
-    assert ours[:, :rows, -columns:].equal(theirs[:, :rows, -columns:])
+    assert ours[..., :rows, -columns:].equal(theirs[..., :rows, -columns:])
 
 
 @pytest.fixture

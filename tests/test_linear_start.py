@@ -7,52 +7,128 @@ import pytest
 import torch
 from darts.utils.likelihood_models import torch as likelihoods
 
-from informer_forecaster._network.ridge import RidgeRegression
+from informer_forecaster._network import ridge
+from informer_forecaster._network.ridge import FOLDS, PENALTIES, PENALTY, RidgeRegression
 
 
-def test_ridge_regression_is_that_of_numpy():
+def regression_of(x, y, *, folds=1):
+    """Sum the rows of ``x`` and ``y``, ``(N, C, .)``, up in stretches."""
+    regression = RidgeRegression(x.shape[2], y.shape[2], x.shape[1])
+    for fold, rows in enumerate(np.array_split(np.arange(len(x)), folds)):
+        for half in np.array_split(rows, 2):
+            regression.add(torch.tensor(x[half]), torch.tensor(y[half]), fold)
+    return regression
+
+
+def weights_of_numpy(x, y, penalty, towards=0.0):
+    """Ridge regression of rows ``(N, .)``."""
+    size = penalty * np.square(x).sum(0).mean()
+    return np.linalg.solve(x.T @ x + size * np.eye(x.shape[1]), x.T @ y + size * towards)
+
+
+def test_few_rows_share_one_map_by_the_usual_penalty():
     """Summed over batches: the same as of all rows at once."""
     random = np.random.default_rng(0)
-    x, y = random.normal(size=(50, 4)), random.normal(size=(50, 2))
-    regression = RidgeRegression(4, 2)
-    for rows in (slice(0, 20), slice(20, 50)):
-        regression.add(torch.tensor(x[rows]), torch.tensor(y[rows]))
-    found = regression.solve(penalty=0.5)
-    penalty = 0.5 * np.square(x).sum(0).mean()
-    expected = np.linalg.solve(x.T @ x + penalty * np.eye(4), x.T @ y).T
-    np.testing.assert_allclose(found.weight, expected, rtol=1e-10)
-    hat = x @ np.linalg.solve(x.T @ x + penalty * np.eye(4), x.T)
-    left = np.square(y - x @ expected.T).sum(0) / (1 - np.trace(hat) / 50) ** 2
-    np.testing.assert_allclose(found.residual, left, rtol=1e-10)
+    x, y = random.normal(size=(25, 2, 4)), random.normal(size=(25, 2, 2))
+    found = regression_of(x, y).solve()
+    x, y = x.reshape(50, 4), y.reshape(50, 2)
+    expected = weights_of_numpy(x, y, PENALTY)
+    np.testing.assert_allclose(found.weight[0], expected, rtol=1e-10)
+    penalised = x.T @ x + PENALTY * np.square(x).sum(0).mean() * np.eye(4)
+    used = np.trace(x @ np.linalg.solve(penalised, x.T)) / 25
+    left = np.square(y - x @ expected).sum(0) / (1 - used) ** 2
+    np.testing.assert_allclose(found.residual[0], left, rtol=1e-10)
 
 
+def left_out(x, y, fit):
+    """Squared errors ``(folds, C, H)`` of each fold by what is fitted to the other folds."""
+    errors = []
+    for rows in np.array_split(np.arange(len(x)), FOLDS):
+        rest = np.setdiff1d(np.arange(len(x)), rows)
+        weights = fit(x[rest], y[rest])
+        errors.append(np.square(y[rows] - np.einsum("bcn,cnh->bch", x[rows], weights)).sum(0))
+    return np.stack(errors)
+
+
+def test_the_penalty_is_the_one_that_forecasts_left_out_folds_best():
+    """Against fitting the folds one by one: few rows, much noise, so that weak ones overfit."""
+    random = np.random.default_rng(0)
+    x, y = random.normal(size=(60, 1, 8)), random.normal(size=(60, 1, 2))
+    y += 0.2 * x[..., :2]
+    fits = {p: lambda x, y, p=p: weights_of_numpy(x[:, 0], y[:, 0], p)[None] for p in PENALTIES}
+    errors = {p: left_out(x, y, fit) for p, fit in fits.items()}
+    best = min(PENALTIES, key=lambda p: errors[p].sum())
+    assert best not in (PENALTIES[0], PENALTY)
+    found = regression_of(x, y, folds=FOLDS).solve()
+    np.testing.assert_allclose(found.weight, fits[best](x, y), rtol=1e-8)
+    np.testing.assert_allclose(found.residual, errors[best].sum(0), rtol=1e-8)
+
+
+def components(*slopes, rows=200, noise=1.0):
+    """Components whose outputs follow their inputs by slopes of their own."""
+    random = np.random.default_rng(0)
+    x = random.normal(size=(rows, len(slopes), 3))
+    y = x * np.array(slopes)[:, None] + noise * random.normal(size=x.shape)
+    return x, y
+
+
+def test_components_have_their_own_maps_where_these_forecast_better():
+    x, y = components(1.0, -1.0)
+    found = regression_of(x, y, folds=FOLDS).solve()
+    own = found.weight.numpy()
+    shared = weights_of_numpy(x.reshape(-1, 3), y.reshape(-1, 3), PENALTIES[-1])
+    for c, slope in enumerate((1.0, -1.0)):
+        distances = [
+            np.abs(own[c] - weights_of_numpy(x[:, c], y[:, c], p, shared)).max() for p in PENALTIES
+        ]
+        assert min(distances) < 0.02
+        np.testing.assert_allclose(own[c], slope * np.eye(3), atol=0.3)
+    np.testing.assert_allclose(found.residual, 200, rtol=0.4)
+
+
+def test_components_share_a_map_where_it_forecasts_as_well():
+    found = regression_of(*components(1.0, 1.0), folds=FOLDS).solve()
+    assert found.weight.shape == (1, 3, 3)
+
+
+def test_too_many_components_for_the_memory_share_a_map(monkeypatch):
+    monkeypatch.setattr(ridge, "MOST_NUMBERS", 100)
+    found = regression_of(*components(1.0, -1.0), folds=FOLDS).solve()
+    assert found.weight.shape == (1, 3, 3)
+    assert found.weight.abs().max() < 0.3
+
+
+def test_a_component_of_zeros_takes_the_shared_map():
+    x, y = components(1.0, -1.0, 0.0)
+    x[:, 2] = y[:, 2] = 0
+    found = regression_of(x, y, folds=FOLDS).solve()
+    assert len(found.weight) == 3
+    assert found.weight.isfinite().all()
+    assert found.weight[2].abs().max() < 0.3
+
+
+@pytest.mark.parametrize("folds", [1, FOLDS])
 @pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
-def test_the_map_does_not_depend_on_the_unit(scale):
-    x = torch.randn(30, 3, generator=torch.Generator().manual_seed(0))
-    one, other = RidgeRegression(3, 3), RidgeRegression(3, 3)
-    one.add(x, x.flip(1))
-    other.add(x * scale, x.flip(1) * scale)
-    torch.testing.assert_close(one.solve().weight, other.solve().weight, rtol=1e-4, atol=1e-6)
+def test_the_map_does_not_depend_on_the_unit(scale, folds):
+    x, y = components(1.0, -1.0)
+    one = regression_of(x, y, folds=folds).solve().weight
+    other = regression_of(x * scale, y * scale, folds=folds).solve().weight
+    torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-9)
 
 
 def test_few_rows_leave_as_much_as_new_ones_do():
     """Twelve weights fitted to twenty rows of noise: what they leave there is far too little."""
-    generator = torch.Generator().manual_seed(0)
-    x, y = torch.randn(20, 12, generator=generator), torch.randn(20, 400, generator=generator)
-    regression = RidgeRegression(12, 400)
-    regression.add(x, y)
-    weight, residual = regression.solve(penalty=0.01)
-    new = torch.randn(20, 12, generator=generator), torch.randn(20, 400, generator=generator)
-    seen, unseen = (((b - a @ weight.T.float()) ** 2).sum() for a, b in ((x, y), new))
-    assert seen < 0.3 * unseen
-    assert 0.5 * unseen < residual.sum() < 2 * unseen
+    random = np.random.default_rng(0)
+    x, y = random.normal(size=(2, 20, 1, 12)), random.normal(size=(2, 20, 1, 400))
+    weight, residual = regression_of(x[0], y[0]).solve()
+    seen, unseen = (np.square(b - a @ weight[0].numpy()).sum() for a, b in zip(x, y, strict=True))
+    assert seen < 0.6 * unseen
+    assert 0.6 * unseen < residual.sum() < 1.6 * unseen
 
 
 @pytest.mark.parametrize("value", [0.0, float("inf")])
 def test_no_map_is_better_than_a_wrong_one(value):
-    regression = RidgeRegression(2, 1)
-    regression.add(torch.full((4, 2), value), torch.ones(4, 1))
-    assert regression.solve() is None
+    assert regression_of(np.full((4, 1, 2), value), np.ones((4, 1, 1))).solve() is None
 
 
 def forecasts_of_the_start(tiny_model, series, **options):

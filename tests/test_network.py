@@ -100,15 +100,19 @@ def test_channel_independent_components_share_weights() -> None:
     torch.testing.assert_close(network(x[:, :, order]), network(x)[:, :, order])
 
 
-def test_lookback_skip_adds_the_linear_map() -> None:
+@pytest.mark.parametrize("num_maps", [1, 2])
+def test_lookback_skip_adds_the_linear_map(num_maps: int) -> None:
+    """One for all components, or one for each."""
     config = InformerConfig(24, 12, num_targets=2, num_parameters=3, lookback_skip=True, **SMALL)
     network = Informer(config).eval()
+    network.lookback_skip.match_components(num_maps)
     nn.init.normal_(network.lookback_skip.weight)
     nn.init.normal_(network.lookback_skip.bias)
     x = torch.randn(2, 24, 2)
     with_skip = network(x)
-    weight, bias = network.lookback_skip.weight, network.lookback_skip.bias.squeeze(2)
-    expected = torch.einsum("blc,phl->bhcp", x, weight) + bias.T[:, None]
+    weight, bias = network.lookback_skip.weight, network.lookback_skip.bias.squeeze(3)
+    expected = torch.einsum("blc,cphl->bhcp", x, weight.expand(2, -1, -1, -1))
+    expected = expected + bias.permute(2, 0, 1)
     network.lookback_skip = None
     torch.testing.assert_close(with_skip - network(x), expected, rtol=1e-4, atol=1e-5)
 

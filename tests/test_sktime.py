@@ -252,6 +252,25 @@ def test_calendar_features_depend_on_the_index():
     ).all()
 
 
+@pytest.mark.parametrize(
+    ("time_features", "names"),
+    [
+        (True, ("day_of_week",)),
+        ("all", ("day_of_week", "day_of_month", "day_of_year")),
+        (False, ()),
+    ],
+)
+@pytest.mark.parametrize("make_index", [pd.date_range, pd.period_range])
+def test_features_need_a_cycle_that_comes_again(make_index, time_features, names):
+    """The day of the year in forty days is the date; a shorter series keeps what was learnt."""
+    days = noise(index=make_index("2001-01-01", periods=40, freq="D"))
+    forecaster = make(time_features=time_features).fit(days, fh=FH)
+    assert forecaster.model_.layout.features == names
+    several = pd.concat(dict.fromkeys("ab", days), names=["region", "day"])
+    forecaster = make(time_features=time_features).pretrain(several, fh=FH)
+    assert forecaster.fit(days[:20], fh=FH).model_.layout.features == names
+
+
 # Quantiles
 
 
@@ -549,9 +568,9 @@ def test_pretraining_goes_on_and_takes_other_names():
 @pytest.mark.parametrize(
     ("index", "message"),
     [
-        ("integer", "day_of_week, day_of_month, day_of_year; a step of 1 has none"),
-        ("datetime-hour", "day_of_year; a step of h has hour_of_day, day_of_week"),
-        ("period-month", "day_of_year; a step of M has month_of_year"),
+        ("integer", "day_of_week; a step of 1 has none"),
+        ("datetime-hour", "day_of_week; a step of h has hour_of_day, day_of_week"),
+        ("period-month", "day_of_week; a step of M has month_of_year"),
     ],
 )
 def test_a_step_of_other_calendar_features_than_pretraining_is_refused(index, message):

@@ -51,6 +51,25 @@ def test_every_chosen_feature_varies(frequency):
     assert (np.ptp(TimeFeatures(names)(index), axis=0) > 0).all()
 
 
+@pytest.mark.parametrize(
+    ("frequency", "days", "names"),
+    [
+        ("h", 1.9, ()),
+        ("h", 2, ("hour_of_day",)),
+        ("h", 14, ("hour_of_day", "day_of_week")),
+        ("h", 729, ("hour_of_day", "day_of_week", "day_of_month")),
+        ("h", 730, ("hour_of_day", *DAILY)),
+        ("min", 1.9, ("minute_of_hour",)),
+        ("W", 729, ("day_of_month",)),
+        ("MS", 700, ()),
+        ("MS", 730, ("month_of_year",)),
+    ],
+)
+def test_a_cycle_has_to_come_again_to_be_learnt(frequency, days, names):
+    """The day of the year in a year of data is the date: what it taught would never be asked."""
+    assert informative_features(frequency, pd.Timedelta(days=days)) == names
+
+
 def test_values_stay_within_half_and_reach_both_ends():
     """Leap years, week 53 and the last second of a year included: the scale is that of a year."""
     days = pd.date_range("2020-01-01", "2024-12-31", freq="D")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
+from types import SimpleNamespace
+
 import pytest
 import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping
+from pytorch_lightning.strategies import SingleDeviceStrategy
 
-from informer_forecaster.adapters._darts_training import KeepBestWeights, rate_factor
+from informer_forecaster.adapters._darts_training import KeepBestWeights, Validated, rate_factor
 
 
 class Losses(Callback):
@@ -51,6 +55,29 @@ def test_the_linear_start_is_kept_where_no_epoch_is_better(tiny_model, waves):
     assert not model.model.network.projection.weight.any()
 
 
+@pytest.mark.parametrize(
+    ("gains", "is_kept"),
+    [
+        ([1, 1, 1, 1, 1, 1, 1, 1, 1, 1], True),
+        ([9, 9, -8, -8, 9, 9, -8, -8, 9, 9], False),  # better on average, by chance
+        ([9, -8, 9, -8, 9], False),
+        ([9, -8, 9, -8], True),  # too few to tell
+    ],
+)
+def test_trained_weights_have_to_beat_the_start_beyond_chance(tiny_model, waves, gains, is_kept):
+    """A lower loss on one stretch of the validation part is no promise for the next."""
+    model = tiny_model().fit(waves())
+    keeper = KeepBestWeights(2)
+    before = {k: v.clone() for k, v in model.model.state_dict().items()}
+    after = {k: v + 1 for k, v in before.items()}
+    keeper.start = Validated(before, torch.zeros(len(gains)))
+    keeper.best = Validated(after, -torch.tensor(gains, dtype=torch.float64))
+    trainer = SimpleNamespace(val_dataloaders=[1], strategy=SingleDeviceStrategy())
+    keeper.on_train_end(trainer, model.model)
+    kept = after if is_kept else before
+    assert all(value.equal(kept[name]) for name, value in model.model.state_dict().items())
+
+
 def test_without_a_validation_series_all_epochs_are_trained(tiny_model, waves):
     assert tiny_model(n_epochs=5).fit(waves()).epochs_trained == 5
 
@@ -72,13 +99,25 @@ def test_an_early_stopping_of_the_user_takes_the_place(tiny_model, waves):
     assert stoppers == [own]
 
 
+def as_file(state):
+    file = io.BytesIO()
+    torch.save(state, file)
+    return file.getvalue()
+
+
 def test_early_stopping_goes_on_from_its_state():
     """A resumed training must not forget its best weights."""
     first, second = KeepBestWeights(2), KeepBestWeights(2)
-    first.best_weights, first.best_score = {"a": torch.ones(1)}, torch.tensor(0.5)
-    second.load_state_dict(first.state_dict())
-    assert second.best_weights == {"a": torch.ones(1)}
+    first.start = Validated({"a": torch.zeros(1)}, torch.tensor([0.7]))
+    first.best = Validated({"a": torch.ones(1)}, torch.tensor([0.5]))
+    first.best_score = torch.tensor(0.5)
+    state = torch.load(io.BytesIO(as_file(first.state_dict())), weights_only=True)
+    second.load_state_dict(state)
+    assert (second.start, second.best) == (first.start, first.best)
     assert float(second.best_score) == 0.5
+    third = KeepBestWeights(2)
+    third.load_state_dict(KeepBestWeights(2).state_dict())
+    assert third.start is third.best is None
 
 
 def test_the_rate_warms_up_and_decays_over_the_steps_there_are(tiny_model, waves):

@@ -11,6 +11,7 @@ import re
 from dataclasses import replace
 from typing import Any
 
+import attention_lazy as attention_lazy  # registers its attention
 from attention_variants import VARIANTS
 from methods import METHODS, SLOW, Method, is_installed
 
@@ -37,10 +38,16 @@ ABLATIONS: dict[str, list[str]] = {
         f"{_BASE}[attention={name}{',decoder_causal=false' if name == 'linformer' else ''}]"
         for name in ("prob", "full", *VARIANTS)
     ],
+    # The paper's architecture: a linear map would hide what attention does.
     "sparsity": [
-        f"{_BASE}[sparsity={name},look_back={steps}]"
-        for steps in (96, 720)
-        for name in ("sampled", "moment")
+        f"paper-norm[{change}]"
+        for change in (
+            "sparsity=sampled",
+            "sparsity=moment",
+            "attention=prob-linear",
+            "sparsity=moment,attention=prob-linear",
+            "attention=full",
+        )
     ],
     # What each part of the default is worth: the default without it.
     "parts": [
@@ -80,6 +87,8 @@ def find(name: str, installed: bool = True) -> Method:
         )
     changes = dict(_read_change(one, name) for one in match[2].split(",")) if match[2] else {}
     fields = {key: changes.pop(key) for key in OF_THE_RECIPE & changes.keys()}
+    if "look_back" in fields:
+        fields["look_backs"] = {}
     if not changes and not fields:
         return method
     # The tables state the number of windows themselves.

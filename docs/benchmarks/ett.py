@@ -149,11 +149,12 @@ def plan(arguments: argparse.Namespace) -> list[tuple[Cell, Method]]:
             method = replace(method, **SMOKE, arguments={**method.arguments, **widths})
         seeds = arguments.seeds if method.kind == "network" else [0]
         for dataset in arguments.datasets:
+            recipe = method.on(dataset)
             for horizon in horizons_of(arguments, dataset):
-                settings = describe(method, horizon)
+                settings = describe(recipe, horizon)
                 cell = {"dataset": dataset, "features": arguments.features, "horizon": horizon}
-                cell |= {"method": name, "lookback": method.look_back, "settings": settings}
-                cells += [({**cell, "seed": seed}, method) for seed in seeds]
+                cell |= {"method": name, "lookback": recipe.look_back, "settings": settings}
+                cells += [({**cell, "seed": seed}, recipe) for seed in seeds]
     # Seeds and data sets before methods: what is compared is finished together.
     order = {name: index for index, name in enumerate(arguments.datasets)}
     return sorted(cells, key=lambda c: (c[0]["seed"], order[c[0]["dataset"]], c[0]["horizon"]))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import darts.models
@@ -20,6 +20,8 @@ Arguments = dict[str, Any]
 # Shared by all networks that are trained here; the weights of the best validation epoch are kept.
 TRAINING: Arguments = {"n_epochs": 10, "batch_size": 32}
 PATIENCE = 2
+# The default's look-back is 512 but here, by the error on the validation part.
+LOOK_BACKS = {"ETTm1": 336}
 POINTWISE = 96  # look-back of the networks whose tokens are single steps, as in the literature
 SLOW = 256  # test windows of a method that decodes step by step with attention or samples
 REFITTED = 32  # test windows of a method that is fitted anew at each
@@ -51,6 +53,8 @@ class Method:
         Package of the ``benchmarks`` extra.
     output_chunk_length : int, optional
         Steps forecast at once, and rolled out to the horizon; all by default.
+    look_backs : dict of str to int
+        Look-backs on data sets where they differ.
     """
 
     title: str
@@ -63,6 +67,11 @@ class Method:
     samples: int = 1
     needs: str | None = None
     output_chunk_length: int | None = None
+    look_backs: dict[str, int] = field(default_factory=dict)
+
+    def on(self, dataset: str) -> Method:
+        """Give the recipe with its look-back on a data set."""
+        return replace(self, look_back=self.look_backs.get(dataset, self.look_back))
 
     def build(self, horizon: int, environment: Arguments) -> Any:
         """Make the model for a horizon; ``environment`` is what no result depends on."""
@@ -132,7 +141,13 @@ SMALL = {"d_model": 64, "dim_feedforward": 256, "num_encoder_layers": 2, "num_de
 RECURRENT = {"hidden_dim": 64, "n_rnn_layers": 2, "dropout": 0.1}
 
 
-def _variants(name: str, title: str, look_back: int, arguments: Arguments) -> dict[str, Method]:
+def _variants(
+    name: str,
+    title: str,
+    look_back: int,
+    arguments: Arguments,
+    look_backs: dict[str, int] | None = None,
+) -> dict[str, Method]:
     """The Informer of the literature's tables and its variants, from one recipe."""
     make = InformerModel.paper if name == "paper" else _informer
     changes: dict[str, Arguments] = {"": {}, "-full": FULL, "-full-nodistil": NO_DISTILLING}
@@ -140,14 +155,18 @@ def _variants(name: str, title: str, look_back: int, arguments: Arguments) -> di
     marks = {"": "", "-full": "†", "-full-nodistil": "‡", "-stack": "Stack"}
     return {
         name + suffix: Method(
-            title.format(marks[suffix]), make, look_back, {**arguments, **changes[suffix]}
+            title.format(marks[suffix]),
+            make,
+            look_back,
+            {**arguments, **changes[suffix]},
+            look_backs=look_backs or {},
         )
         for suffix in changes
     }
 
 
 METHODS: dict[str, Method] = {
-    **_variants("informer", "Informer{}", 512, {}),
+    **_variants("informer", "Informer{}", 512, {}, LOOK_BACKS),
     **_variants("informer-points", "Informer{}, point tokens", POINTWISE, POINTS),
     **_variants("paper", "Informer{}, the paper's", POINTWISE, {}),
     # A learning rate of zero: the forecast that training begins at.
@@ -156,6 +175,7 @@ METHODS: dict[str, Method] = {
         _informer,
         512,
         {"n_epochs": 1, "optimizer_kwargs": {"lr": 0.0}},
+        look_backs=LOOK_BACKS,
     ),
     "paper-norm": Method(
         "Informer, the paper's at width 64, instance norm",

@@ -77,7 +77,8 @@ class InformerConfig:
     channel_independent : bool
         Whether each target component is forecast on its own, by shared weights.
     lookback_skip : bool
-        Whether a linear map from the look-back to the horizon is added to the output.
+        Whether a linear map from the look-back to the horizon is added to the output: one that all
+        components share, or one for each.
     decoder_causal : bool
         Whether the decoder's self-attention is masked, as in the paper.
     padding_mode : {"replicate", "circular"}
