@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from darts.utils.likelihood_models.torch import QuantileRegression
 from darts.utils.onnx import prepare_onnx_inputs, run_onnx_prediction
 from darts.utils.onnx.inference import OnnxModelSpec
@@ -26,6 +27,7 @@ MODES = {
     "patches": {"patch_length": 5, "start_token_length": 7},
     "channel independent": {"channel_independent": True},
     "quantiles": {"likelihood": QuantileRegression([0.1, 0.5, 0.9])},
+    "maps of each component": {"own_maps": True},
     "paper": {
         "lookback_skip": False,
         "padding_mode": "circular",
@@ -50,7 +52,13 @@ COVARIATES = {
     "all": ("past", "future", "static"),
 }
 # An export takes seconds: these touch every input and each way to rank queries.
-QUICK = {("sampled", "all"), ("moment", "none"), ("patches", "future"), ("quantiles", "past")}
+QUICK = {
+    ("sampled", "all"),
+    ("moment", "none"),
+    ("patches", "future"),
+    ("quantiles", "past"),
+    ("maps of each component", "none"),
+}
 EVERY = [(mode, covariates) for mode in MODES for covariates in COVARIATES]
 
 
@@ -58,7 +66,7 @@ EVERY = [(mode, covariates) for mode in MODES for covariates in COVARIATES]
 def exported(tiny_model, waves, tmp_path):
     """Fit and export a model; give it, a session of the export, and its series."""
 
-    def export(covariates, length=70, **options):
+    def export(covariates, length=70, own_maps=False, **options):
         kinds = COVARIATES[covariates]
         series = waves(length, 2, dtype=np.float32, static=STATIC if "static" in kinds else None)
         given = {
@@ -68,6 +76,10 @@ def exported(tiny_model, waves, tmp_path):
         }
         options = {"sampling_factor": 1, "time_features": False, "lookback_skip": True, **options}
         model = tiny_model(32, 12, **options).fit(series, **given)
+        if own_maps:
+            model.model.network.lookback_skip.set_map(
+                torch.randn(2, 1, 12, 32) / 32, torch.zeros(2, 1, 12)
+            )
         path = str(tmp_path / "model.onnx")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the exporter, about itself

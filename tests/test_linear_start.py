@@ -7,6 +7,7 @@ import pytest
 import torch
 from darts.utils.likelihood_models import torch as likelihoods
 
+from informer_forecaster import InformerModel
 from informer_forecaster._network import ridge
 from informer_forecaster._network.ridge import FOLDS, PENALTIES, PENALTY, RidgeRegression
 
@@ -197,3 +198,35 @@ def test_a_likelihood_without_a_location_trains_the_map(tiny_model, waves):
     skip = model.model.network.lookback_skip
     assert skip.weight.requires_grad
     assert 0 < skip.weight.abs().max() < 0.01  # two steps of Adam away from zero
+
+
+@pytest.fixture(scope="module")
+def with_own_maps(tiny_model, waves):
+    """Two components: after a high value comes another in one, and a low one in the other."""
+    random = np.random.default_rng(0)
+    values = random.normal(size=(600, 2))
+    for step in range(1, 600):
+        values[step] += [0.9, -0.9] * values[step - 1]
+    series = waves(600, components=2).with_values(values)
+    return forecasts_of_the_start(tiny_model, series, likelihood=None)
+
+
+def test_components_that_move_otherwise_get_their_own_maps(with_own_maps):
+    model, _ = with_own_maps
+    weight = model.model.network.lookback_skip.weight
+    assert len(weight) == 2
+    # The first step ahead, of the last value; the penalty makes it smaller.
+    np.testing.assert_allclose(weight[:, 0, 0, -1].detach(), [0.7, -0.7], atol=0.2)
+
+
+def test_own_maps_survive_every_kind_of_file(with_own_maps, tmp_path):
+    """A new network has room for a shared map only, until it is loaded."""
+    model, expected = with_own_maps
+    path = str(tmp_path / "model.pt")
+    model.save(path)
+    model.save_pretrained(tmp_path / "directory")
+    other = model.untrained_model()
+    other.load_weights(path)
+    for loaded in (InformerModel.load(path), InformerModel.from_pretrained(tmp_path / "directory")):
+        assert loaded.predict(4) == expected
+    assert other.predict(4, model.training_series) == expected

@@ -63,8 +63,20 @@ Script: [training_step.py](benchmarks/training_step.py).
 GROWTH = """\
 ## Growth with the length
 
-A training step of a small network (`d_model` 64), input and output of the same length, the same
-number of tokens in a batch. Flat columns are linear growth.
+A training step of a small network (`d_model` 64): an input of growing length before 720 steps to be
+forecast, or input and output of the same length; a batch has as many windows as make the longer
+input. Flat columns are linear growth. Self-attention is ProbSparse, so an input may grow at a
+constant price; from the decoder to the encoder attention is full, as in the paper, and where both
+grow its cost is that of their product: see its share in the next table.
+"""
+
+PROFILE = """\
+## Where the time of a step goes
+
+Percent of the time on the processor by torch's profiler, at the paper's sizes and in the growing
+networks. Products and convolutions are arithmetic that the textbook network does as well, and full
+attention at these lengths is a small part beside them: no attention can make such a step much
+faster.
 """
 
 DARTS = """\
@@ -161,9 +173,16 @@ def make_step_table(results: pd.DataFrame) -> str:
 
 def make_growth_table(results: pd.DataFrame) -> str:
     """Make the table of growth."""
-    table = _pivot(results, "growth", "quantity").sort_index(key=lambda index: index.astype(int))
+    table = _pivot(results, "growth", "quantity")
     columns = ["microseconds a token", "kilobytes a token"]
-    return make_table(["L", *columns], ([name, *row[columns]] for name, row in table.iterrows()))
+    rows = ([name, *row[columns]] for name, row in table.iterrows())
+    return make_table(["growing, steps", *columns], rows)
+
+
+def make_profile_table(results: pd.DataFrame) -> str:
+    """Make the table of what a step is spent on."""
+    table = _pivot(results, "profile", "quantity")
+    return make_table(["", *table.columns], ([name, *row] for name, row in table.iterrows()))
 
 
 def make_darts_table(results: pd.DataFrame) -> str:
@@ -237,6 +256,7 @@ def make_page(results: dict[str, pd.DataFrame]) -> str:
         (ATTENTION, "attention_speed", make_attention_tables),
         (STEP, "training_step", make_step_table),
         (GROWTH, "training_step", make_growth_table),
+        (PROFILE, "training_step", make_profile_table),
         (DARTS, "training_step", make_darts_table),
         (PEER, "peer_speed", make_peer_table),
         (SELECTION, "selection", make_selection_table),

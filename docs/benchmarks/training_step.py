@@ -13,6 +13,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from measuring import (
 )
 from textbook import TextbookInformer
 from torch import nn
+from torch.profiler import ProfilerActivity, profile
 from tqdm import tqdm
 
 from informer_forecaster import Informer, InformerConfig, InformerModel
@@ -41,6 +43,22 @@ CHANNELS, TIME_STAMPS, BATCH = 7, 4, 32
 PAPER = ((96, 48, 24), (168, 168, 168), (720, 336, 720))
 WIDTHS = {"d_model": 512, "nhead": 8, "dim_feedforward": 2048, "dropout": 0.05}
 GROWTH = (720, 2880, 11520)
+GROWING = ("input", "input and output")
+# What torch computes the parts of a step with.
+KERNELS = {
+    "matrix products": {
+        "aten::mm",
+        "aten::addmm",
+        "aten::bmm",
+        "aten::baddbmm",
+        "mkl::_mkl_linear",
+    },
+    "convolution": {"aten::mkldnn_convolution", "aten::convolution_backward"},
+    "fused attention": {
+        "aten::_scaled_dot_product_flash_attention_for_cpu",
+        "aten::_scaled_dot_product_flash_attention_for_cpu_backward",
+    },
+}
 GROWTH_WIDTHS = {"d_model": 64, "nhead": 4, "dim_feedforward": 256, "dropout": 0.05}
 DARTS_WIDTHS = {"d_model": 128, "nhead": 8, "dim_feedforward": 512, "dropout": 0.05}
 DARTS_LENGTHS = (96, 24)
@@ -117,33 +135,64 @@ def measure_paper(arguments: argparse.Namespace) -> Iterator[Row]:
             }
 
 
-def make_growth_step(length: int, device: str) -> tuple[Call, int]:
-    """Make a step on inputs and outputs of ``length`` steps, and count the tokens in it."""
+def measure_profile(arguments: argparse.Namespace) -> Iterator[Row]:
+    """Find where the time of our steps goes, at the paper's sizes and at growing length."""
+    steps = {}
+    for lengths in arguments.paper:
+        config = make_config(lengths, WIDTHS)
+        network = make_network("ours", config)
+        name = "/".join(map(str, lengths))
+        steps[name] = make_step(network, config, arguments.batch, arguments.device)
+    for growing, length in product(GROWING, arguments.growth):
+        steps[f"{growing} {length}"] = make_growth_step(growing, length, arguments.device)[0]
+    for setting, step in tqdm(steps.items(), desc="profile"):
+        for part, share in find_shares(step).items():
+            case = {"part": "profile", "setting": setting, "method": "ours"}
+            yield {**case, "quantity": part, "value": share}
+
+
+def find_shares(step: Call) -> dict[str, float]:
+    """Percent of a step's time on the processor, by what is computed."""
+    step()
+    with profile(activities=[ProfilerActivity.CPU]) as profiler:
+        step()
+    times = dict.fromkeys((*KERNELS, "all else"), 0.0)
+    for event in profiler.key_averages():
+        part = next((name for name, keys in KERNELS.items() if event.key in keys), "all else")
+        times[part] += event.self_cpu_time_total
+    return {part: 100 * time / sum(times.values()) for part, time in times.items()}
+
+
+def make_growth_step(growing: str, length: int, device: str) -> tuple[Call, int]:
+    """Make a step on ``length`` steps of what is growing, and count the tokens in it."""
     batch = max(1, GROWTH[-1] // length)
-    config = make_config((length, length // 2, length), GROWTH_WIDTHS)
+    output = length if growing == "input and output" else GROWTH[0]
+    config = make_config((length, min(length, output // 2), output), GROWTH_WIDTHS)
     step = make_step(Informer(config), config, batch, device)
-    return step, batch * (config.input_chunk_length + config.num_start_steps + length)
+    return step, batch * (config.input_chunk_length + config.num_start_steps + output)
 
 
 def measure_memory(request: dict[str, Any], device: str) -> float:
     """Peak memory of a step of growing length, in bytes a token."""
     config = make_config((24, 12, 24), GROWTH_WIDTHS)
     make_step(Informer(config), config, 1, device)()
-    step, tokens = make_growth_step(request["length"], device)
+    step, tokens = make_growth_step(request["growing"], request["length"], device)
     return peak_memory(step, device) / tokens
 
 
 def measure_growth(arguments: argparse.Namespace) -> Iterator[Row]:
     """Time and memory of a token at growing length."""
-    steps = {str(n): make_growth_step(n, arguments.device) for n in arguments.growth}
-    calls = {length: step for length, (step, _) in steps.items()}
-    times = time_side_by_side(calls, arguments.rounds, arguments.threads, arguments.seconds)
-    for length, (_, tokens) in tqdm(steps.items(), desc="growth"):
-        memory = measure_memory_apart(__file__, arguments, {"length": int(length)})
-        case = {"part": "growth", "setting": length, "method": "ours"}
-        microseconds = 1e3 * times[length] / tokens
-        yield {**case, "quantity": "microseconds a token", "value": microseconds}
-        yield {**case, "quantity": "kilobytes a token", "value": memory / 1e3}
+    for growing in GROWING:
+        steps = {str(n): make_growth_step(growing, n, arguments.device) for n in arguments.growth}
+        calls = {length: step for length, (step, _) in steps.items()}
+        times = time_side_by_side(calls, arguments.rounds, arguments.threads, arguments.seconds)
+        for length, (_, tokens) in tqdm(steps.items(), desc=f"growth of {growing}"):
+            request = {"growing": growing, "length": int(length)}
+            memory = measure_memory_apart(__file__, arguments, request)
+            case = {"part": "growth", "setting": f"{growing} {length}", "method": "ours"}
+            microseconds = 1e3 * times[length] / tokens
+            yield {**case, "quantity": "microseconds a token", "value": microseconds}
+            yield {**case, "quantity": "kilobytes a token", "value": memory / 1e3}
 
 
 def make_series(length: int) -> TimeSeries:
@@ -221,7 +270,12 @@ def _pair(setting: str, quantity: str, bare: float, darts: float) -> Iterator[Ro
         }
 
 
-PARTS = {"paper": measure_paper, "growth": measure_growth, "darts": measure_darts}
+PARTS = {
+    "paper": measure_paper,
+    "growth": measure_growth,
+    "profile": measure_profile,
+    "darts": measure_darts,
+}
 
 
 def parse_lengths(text: str) -> tuple[int, ...]:
