@@ -39,6 +39,7 @@ def make(folder: Path, seed: int, **changes: object) -> InformerModel:
         dropout=0.2,
         sampling_factor=1,
         random_state=seed,
+        early_stopping_patience=EPOCHS,  # there has to be an epoch to be killed in
         save_checkpoints=True,
         work_dir=str(folder),
         model_name="model",

@@ -203,7 +203,7 @@ def multiply_masks(patch: MonkeyPatch) -> None:
 )
 def halve_learning_rate(patch: MonkeyPatch) -> None:
     def change(configure, self):
-        optimizer = configure(self)
+        (optimizer,), _ = configure(self)
         return [optimizer], [ExponentialLR(optimizer, 0.5)]
 
     wrap(patch, _InformerModule, "configure_optimizers", change)

@@ -20,7 +20,8 @@ Arguments = dict[str, Any]
 # Shared by all networks that are trained here; the weights of the best validation epoch are kept.
 TRAINING: Arguments = {"n_epochs": 10, "batch_size": 32}
 PATIENCE = 2
-# The default's look-back is 512 but here, by the error on the validation part.
+# The default's look-back is 512 but here, as DLinear's: of the start's mean validation errors at
+# the four horizons, 0.618 and 0.616, this is the smaller.
 LOOK_BACKS = {"ETTm1": 336}
 POINTWISE = 96  # look-back of the networks whose tokens are single steps, as in the literature
 SLOW = 256  # test windows of a method that decodes step by step with attention or samples

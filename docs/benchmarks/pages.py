@@ -90,8 +90,8 @@ PEER = """\
 ## Against NeuralForecast's Informer
 
 Both through Darts, with the same widths (`d_model` 128, feed-forward 512, 8 heads), layers,
-covariates and batch 32; ours with its defaults otherwise, which include the instance norm and the
-look-back map that the peer lacks. Script: [peer_speed.py](benchmarks/peer_speed.py).
+covariates and batch 32; ours with point tokens, components mixed and no look-back map, as the peer
+has them, and the instance norm, which it lacks. Script: [peer_speed.py](benchmarks/peer_speed.py).
 """
 
 
