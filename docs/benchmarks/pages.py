@@ -73,10 +73,11 @@ grow its cost is that of their product: see its share in the next table.
 PROFILE = """\
 ## Where the time of a step goes
 
-Percent of the time on the processor by torch's profiler, at the paper's sizes and in the growing
-networks. Products and convolutions are arithmetic that the textbook network does as well, and full
-attention at these lengths is a small part beside them: no attention can make such a step much
-faster.
+Percent of the time on the processor by torch's profiler: of steps at the paper's sizes and in the
+growing networks, and of one attention call as in the first tables, where products are the active
+queries' own and the rest is choosing, gathering and averaging rows. In a step, products and
+convolutions are arithmetic that the textbook network does as well, and full attention at these
+lengths is a small part beside them: no attention can make such a step much faster.
 """
 
 DARTS = """\
@@ -103,8 +104,10 @@ for 500 steps on each data set; 64 windows of its test part. *Found*: the share 
 the largest exact sparsity measurement that a ranking chooses too. *Distance*: of the attention's
 output to that of full attention, relative to the latter, where the other rows hold the mean of the
 values, and where they also hold the first-order term of attention in the scores
-([attention_lazy.py](benchmarks/attention_lazy.py)); the last table is what that term costs, forward
-and backward without a mask. Script: [selection.py](benchmarks/selection.py).
+([attention_lazy.py](benchmarks/attention_lazy.py)). *Test error*: the mean squared error, over some
+1000 windows, of networks that were trained and forecast with each, one seed. The last table is what
+the term costs, forward and backward without a mask. Script:
+[selection.py](benchmarks/selection.py).
 """
 
 
@@ -221,6 +224,9 @@ def make_selection_table(results: pd.DataFrame) -> str:
     short = {found: "found", distances[0]: "distance", distances[1]: "distance, first order"}
     header = ["", *(f"{short[name]}: {method}" for name, method in columns)]
     text = make_table(header, ([name, *row[columns]] for name, row in table.iterrows()))
+    errors = _pivot(results, "error", "method")
+    rows = ([name, *row] for name, row in errors.iterrows())
+    text += f"\n{make_table(['test error', *errors.columns], rows)}"
     time = _pivot(results, "time", "method")
     header = ["L", "mean, ms", "with the first-order term / mean"]
     rows = ([n, row["mean"], row["first order"] / row["mean"]] for n, row in time.iterrows())

@@ -3,11 +3,11 @@
 A network of the paper's form is trained on each data set. On windows of its test part, both
 estimates of the sparsity measurement are compared with the exact one, and ProbSparse attention
 with full attention, once with the mean of the values in the other rows, once with the first-order
-term beside it (attention_lazy.py).
+term beside it (attention_lazy.py). Networks that are trained with either have their test error.
 
     python docs/benchmarks/selection.py --data path/to/ett
 
-Some ten minutes on one core.
+Some twenty minutes on one core.
 """
 
 from __future__ import annotations
@@ -20,9 +20,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from ablations import find
 from attention_lazy import LinearLazyRows, first_order_term
-from measuring import Call, make_parser, prepare, time_side_by_side, write_results
-from methods import METHODS
+from attention_speed import make_call
+from darts import TimeSeries
+from measuring import make_parser, prepare, time_side_by_side, write_results
 from protocol import DATASETS, load_parts, score
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -38,19 +40,25 @@ from informer_forecaster._network.sparsity import (
 
 HORIZON, LOOK_BACK = 96, 96
 PLACES = ("encoder, layer 1", "encoder, layer 2", "decoder")
-HEADS, WIDTH = 8, 64  # of the calls that are timed, as in attention_speed.py
+
+# What the networks are trained and forecast with.
+CHANGES = {
+    "sampled": "sparsity=sampled",
+    "moment": "sparsity=moment",
+    "first order": "attention=prob-linear",
+    "full": "attention=full",
+}
+PREDICT = {"retrain": False, "predict_kwargs": {"batch_size": 512}}
 
 Row = dict[str, Any]
 
 
-def train(dataset: str, arguments: argparse.Namespace) -> tuple[Any, Any]:
-    """Train a network of the paper's form; the model, and the test part."""
-    parts = load_parts(DATASETS[dataset], arguments.data, LOOK_BACK)
+def train(change: str, series: TimeSeries, arguments: argparse.Namespace) -> Any:
+    """Train a network of the paper's form, with a change of its attention."""
     quiet = dict.fromkeys(("enable_progress_bar", "enable_model_summary", "logger"), False)
     trainer = {"accelerator": "cpu", "limit_train_batches": arguments.steps, **quiet}
     environment = {"pl_trainer_kwargs": trainer, "random_state": arguments.seed, "n_epochs": 1}
-    model = METHODS["paper-norm"].build(HORIZON, environment)
-    return model.fit(parts.train), parts.test
+    return find(f"paper-norm[{change}]").build(HORIZON, environment).fit(series)
 
 
 def record(model: Any, test: Any, windows: int) -> dict[str, tuple[Tensor, ...]]:
@@ -64,7 +72,7 @@ def record(model: Any, test: Any, windows: int) -> dict[str, tuple[Tensor, ...]]
             heads[place].append(inputs)
 
         hooks.append(attention.register_forward_pre_hook(keep))
-    score(model, test, LOOK_BACK, HORIZON, windows=windows, retrain=False)
+    score(model, test, LOOK_BACK, HORIZON, windows=windows, **PREDICT)
     for hook in hooks:
         hook.remove()
     return {
@@ -104,29 +112,34 @@ def compare(q: Tensor, k: Tensor, v: Tensor, causal: bool) -> Iterator[Row]:
 
 
 def measure_networks(arguments: argparse.Namespace) -> Iterator[Row]:
-    """Compare in a network trained on each data set."""
+    """Compare in a network trained on each data set, and the errors of networks with changes."""
     for dataset in tqdm(arguments.datasets, desc="data sets"):
-        heads = record(*train(dataset, arguments), arguments.windows)
-        for place, (q, k, v) in heads.items():
-            for row in compare(q, k, v, causal=place == "decoder"):
-                value = round(float(row.pop("value")), 4)
-                yield {"part": "network", "setting": f"{dataset}, {place}", **row, "value": value}
+        parts = load_parts(DATASETS[dataset], arguments.data, LOOK_BACK)
+        for name, change in CHANGES.items():
+            model = train(change, parts.train, arguments)
+            scores = score(
+                model, parts.test, LOOK_BACK, HORIZON, windows=arguments.scored, **PREDICT
+            )
+            case = {"part": "error", "setting": dataset, "method": name}
+            yield {**case, "quantity": "mean squared error", "value": scores.mse}
+            if name == "sampled":
+                yield from measure_network(model, parts.test, dataset, arguments.windows)
 
 
-def make_call(attention: nn.Module, length: int) -> Call:
-    """Make a call on random numbers, forward and backward, 5000 queries in all."""
-    shape = (max(1, 5000 // length), HEADS, length, WIDTH)
-    heads = [torch.randn(shape, requires_grad=True) for _ in range(3)]
-    gradient = torch.randn(shape)
-    return lambda: torch.autograd.grad(attention(*heads), heads, gradient)
+def measure_network(model: Any, test: Any, dataset: str, windows: int) -> Iterator[Row]:
+    """Compare rankings and rows in the self-attentions of a network."""
+    for place, (q, k, v) in record(model, test, windows).items():
+        for row in compare(q, k, v, causal=place == "decoder"):
+            value = round(float(row.pop("value")), 4)
+            yield {"part": "network", "setting": f"{dataset}, {place}", **row, "value": value}
 
 
 def measure_time(arguments: argparse.Namespace) -> Iterator[Row]:
     """Time forward and backward of a call without a mask."""
     for length in tqdm(arguments.lengths, desc="time"):
         calls = {
-            "mean": make_call(ProbSparseAttention(5), length),
-            "first order": make_call(LinearLazyRows(5), length),
+            "mean": make_call(ProbSparseAttention(), length, arguments.device)[0],
+            "first order": make_call(LinearLazyRows(), length, arguments.device)[0],
         }
         times = time_side_by_side(calls, arguments.rounds, arguments.threads, arguments.seconds)
         for name, value in times.items():
@@ -140,7 +153,8 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="directory of the CSV files; else downloaded")
     parser.add_argument("--datasets", nargs="*", default=list(DATASETS), choices=list(DATASETS))
     parser.add_argument("--steps", type=int, default=500, help="training steps")
-    parser.add_argument("--windows", type=int, default=64, help="test windows")
+    parser.add_argument("--windows", type=int, default=64, help="test windows of attentions")
+    parser.add_argument("--scored", type=int, default=1000, help="test windows of errors")
     parser.add_argument("--lengths", type=int, nargs="*", default=[96, 336, 1440])
     arguments = parser.parse_args()
     prepare(arguments)

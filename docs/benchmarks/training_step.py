@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
+from attention_speed import make_attention, make_call
 from darts import TimeSeries
 from measuring import (
     Call,
@@ -43,6 +44,7 @@ CHANNELS, TIME_STAMPS, BATCH = 7, 4, 32
 PAPER = ((96, 48, 24), (168, 168, 168), (720, 336, 720))
 WIDTHS = {"d_model": 512, "nhead": 8, "dim_feedforward": 2048, "dropout": 0.05}
 GROWTH = (720, 2880, 11520)
+CALLS = (96, 720, 2880)
 GROWING = ("input", "input and output")
 # What torch computes the parts of a step with.
 KERNELS = {
@@ -136,8 +138,12 @@ def measure_paper(arguments: argparse.Namespace) -> Iterator[Row]:
 
 
 def measure_profile(arguments: argparse.Namespace) -> Iterator[Row]:
-    """Find where the time of our steps goes, at the paper's sizes and at growing length."""
+    """Find where the time of an attention call and of our steps goes."""
     steps = {}
+    for length, causal in product(arguments.calls, (False, True)):
+        attention = make_attention("ours, sampled", causal)
+        name = f"attention {length}{', causal' if causal else ''}"
+        steps[name] = make_call(attention, length, arguments.device)[0]
     for lengths in arguments.paper:
         config = make_config(lengths, WIDTHS)
         network = make_network("ours", config)
@@ -290,6 +296,7 @@ def main() -> None:
     parser.add_argument("--paper", type=parse_lengths, nargs="*", default=PAPER)
     parser.add_argument("--batch", type=int, default=BATCH, help="windows of a step")
     parser.add_argument("--growth", type=int, nargs="*", default=GROWTH)
+    parser.add_argument("--calls", type=int, nargs="*", default=CALLS, help="attention's lengths")
     parser.add_argument("--fit-steps", type=int, nargs=2, default=(10, 50))
     parser.add_argument("--windows", type=int, default=4 * WINDOWS, help="of a backtest")
     arguments = parser.parse_args()
