@@ -20,7 +20,12 @@ from informer_forecaster._network.dropout import drop
 from informer_forecaster._network.ridge import FOLDS
 
 from ._darts_training import TrainingRecipe
-from ._linear_start import LOCATION_SCALE, fit_linear_map, moves_with_the_series
+from ._linear_start import (
+    LOCATION_SCALE,
+    fit_linear_map,
+    invert_softplus,
+    moves_with_the_series,
+)
 
 NETWORK_FIELDS = ARCHITECTURE | DATA_FIELDS
 Batch = TypeVar("Batch", TorchTrainingBatch, TorchInferenceBatch)
@@ -93,8 +98,7 @@ class _InformerModule(TrainingRecipe):
         if self.rin.affine:
             stretch = stretch / (self.rin.affine_weight.abs() + self.rin.eps**2)
         scale = F.softplus(forecast[..., 1]) * stretch
-        raw = scale + torch.log(-torch.expm1(-scale.clamp(min=torch.finfo(scale.dtype).tiny)))
-        return torch.cat([location, raw.unsqueeze(3)], dim=3)
+        return torch.cat([location, invert_softplus(scale).unsqueeze(3)], dim=3)
 
     # Series are float64 by default, whatever precision the trainer was asked for. The steps cast,
     # as Lightning warns of a module that has its own hook for this.

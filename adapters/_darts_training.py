@@ -141,16 +141,15 @@ class TrainingRecipe(PLForecastingModule):
     def validate_start(self) -> None:
         """Let the weights that training begins at compete for the lowest validation loss."""
         trainer = self.trainer
-        keeps_best = any(isinstance(each, KeepBestWeights) for each in trainer.callbacks)
-        if not keeps_best or not trainer.val_dataloaders:
+        keepers = [each for each in trainer.callbacks if isinstance(each, KeepBestWeights)]
+        if not keepers or not trainer.val_dataloaders:
             return
         with torch.random.fork_rng(devices=[]):
             trainer.validating = True
             trainer.fit_loop.epoch_loop.val_loop.run()
             trainer.training = True
-        for each in trainer.callbacks:
-            if isinstance(each, KeepBestWeights):
-                each.keep_start()
+        for keeper in keepers:
+            keeper.keep_start()
 
     def training_folds(self, num_folds: int) -> Iterator[tuple[int, TorchTrainingBatch]]:
         """Go through the windows of one epoch in the order of the data set, each with its fold.
@@ -158,14 +157,15 @@ class TrainingRecipe(PLForecastingModule):
         Batches are on the device of the weights. A fold is a stretch of the data set.
         """
         loader = self.trainer.train_dataloader
+        batch_size = loader.batch_size or 1
         # Drawing the windows of the epoch must not change what training draws.
         with torch.random.fork_rng(devices=[]):
-            count = self.trainer.num_training_batches * (loader.batch_size or 1)
+            count = self.trainer.num_training_batches * batch_size
             indices = sorted(islice(loader.sampler, int(count)))
-        arguments = {"batch_size": loader.batch_size or 1, "collate_fn": loader.collate_fn}
+        arguments = {"collate_fn": loader.collate_fn, "num_workers": loader.num_workers}
         for fold, items in groupby(indices, lambda index: index * num_folds // len(loader.dataset)):
             subset = Subset(loader.dataset, list(items))
-            for batch in DataLoader(subset, num_workers=loader.num_workers, **arguments):
+            for batch in DataLoader(subset, batch_size, **arguments):
                 yield fold, self.trainer.strategy.batch_to_device(batch)
 
 

@@ -105,8 +105,19 @@ def _for_parameters(
         repeated = weight.unsqueeze(1).expand(-1, len(probits), -1, -1)
         return repeated, intercept.unsqueeze(1) + spread
     share = next(s for cls, s in LOCATION_SCALE.items() if isinstance(likelihood, cls))
-    # The parameter passes through a softplus; this is its inverse.
-    scale = (share * error).clamp(min=1e-3)
-    raw = scale + torch.log(-torch.expm1(-scale))
+    raw = invert_softplus((share * error).clamp(min=1e-3))
     weights = torch.stack([weight, torch.zeros_like(weight)], dim=1)
     return weights, torch.stack([intercept, raw], dim=1)
+
+
+def invert_softplus(scale: Tensor) -> Tensor:
+    """Give what a softplus turns into ``scale``: how likelihoods read theirs.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from informer_forecaster.adapters._linear_start import invert_softplus
+    >>> torch.nn.functional.softplus(invert_softplus(torch.tensor([0.5, 2.0])))
+    tensor([0.5000, 2.0000])
+    """
+    return scale + torch.log(-torch.expm1(-scale.clamp(min=torch.finfo(scale.dtype).tiny)))

@@ -11,7 +11,7 @@ import re
 from dataclasses import replace
 from typing import Any
 
-import attention_lazy as attention_lazy  # registers its attention
+from attention_lazy import NAME as FIRST_ORDER
 from attention_variants import VARIANTS
 from methods import METHODS, SLOW, Method, is_installed
 
@@ -44,8 +44,8 @@ ABLATIONS: dict[str, list[str]] = {
         for change in (
             "sparsity=sampled",
             "sparsity=moment",
-            "attention=prob-linear",
-            "sparsity=moment,attention=prob-linear",
+            f"attention={FIRST_ORDER}",
+            f"sparsity=moment,attention={FIRST_ORDER}",
             "attention=full",
         )
     ],
@@ -54,7 +54,6 @@ ABLATIONS: dict[str, list[str]] = {
         "informer",
         "informer[lookback_skip=false]",
         "informer[use_reversible_instance_norm=false]",
-        "informer[channel_independent=true]",
         "informer[channel_independent=false]",
         "informer[start_token_length=0]",
         "informer[decoder_causal=false]",

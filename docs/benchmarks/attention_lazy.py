@@ -3,8 +3,7 @@
 With scores ``s`` and their mean over the keys, ``softmax(s)`` is ``(1 + s - mean(s)) / S`` to first
 order. Summed with the values that is their mean, and the query times the covariance of keys and
 values: O(L D**2) without a mask. Under a mask the running covariances cost as much for each row;
-here, where only errors count, all scores are computed. Importing this file registers it as
-``attention="prob-linear"``.
+here, where only errors count, all scores are computed. Importing this file registers it by `NAME`.
 """
 
 from __future__ import annotations
@@ -16,6 +15,8 @@ from informer_forecaster import InformerConfig, register_attention
 from informer_forecaster._network.attention import ProbSparseAttention
 from informer_forecaster._network.sparse_rows import attend_sparsely
 from informer_forecaster._network.sparsity import num_selected
+
+NAME = "prob-linear"
 
 
 class LinearLazyRows(ProbSparseAttention):
@@ -29,8 +30,15 @@ class LinearLazyRows(ProbSparseAttention):
         with torch.no_grad():
             active = self.sparsity_measurement(q, k).topk(num_active, dim=2).indices
         rows = attend_sparsely(q, k, v, active, self._draw_key_mask(v), self.causal)
-        is_lazy = torch.ones_like(rows[..., :1]).scatter(2, active.unsqueeze(3), 0.0)
-        return rows + is_lazy * first_order_term(q, k, v, self.causal)
+        return add_first_order(rows, active, q, k, v, self.causal)
+
+
+def add_first_order(
+    rows: Tensor, active: Tensor, q: Tensor, k: Tensor, v: Tensor, causal: bool
+) -> Tensor:
+    """Add the first-order term to those rows ``(B, H, L, D)`` that are not active ``(B, H, A)``."""
+    is_lazy = torch.ones_like(rows[..., :1]).scatter(2, active.unsqueeze(3), 0.0)
+    return rows + is_lazy * first_order_term(q, k, v, causal)
 
 
 def first_order_term(q: Tensor, k: Tensor, v: Tensor, causal: bool) -> Tensor:
@@ -49,4 +57,4 @@ def make(config: InformerConfig, causal: bool, dropout: nn.Module) -> nn.Module:
     return LinearLazyRows(config.sampling_factor, causal, dropout, config.sparsity)
 
 
-register_attention("prob-linear", make)
+register_attention(NAME, make)

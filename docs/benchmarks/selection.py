@@ -21,7 +21,8 @@ from typing import Any
 
 import torch
 from ablations import find
-from attention_lazy import LinearLazyRows, first_order_term
+from attention_lazy import NAME as FIRST_ORDER
+from attention_lazy import LinearLazyRows, add_first_order
 from attention_speed import make_call
 from darts import TimeSeries
 from measuring import make_parser, prepare, time_side_by_side, write_results
@@ -45,7 +46,7 @@ PLACES = ("encoder, layer 1", "encoder, layer 2", "decoder")
 CHANGES = {
     "sampled": "sparsity=sampled",
     "moment": "sparsity=moment",
-    "first order": "attention=prob-linear",
+    "first order": f"attention={FIRST_ORDER}",
     "full": "attention=full",
 }
 PREDICT = {"retrain": False, "predict_kwargs": {"batch_size": 512}}
@@ -102,8 +103,7 @@ def compare(q: Tensor, k: Tensor, v: Tensor, causal: bool) -> Iterator[Row]:
         active = measurement.topk(num_active, dim=2).indices
         found = (active.unsqueeze(3) == best.unsqueeze(2)).any(3).float().mean()
         rows = attend_sparsely(q, k, v, active, None, causal)
-        is_lazy = torch.ones_like(rows[..., :1]).scatter(2, active.unsqueeze(3), 0.0)
-        linear = rows + is_lazy * first_order_term(q, k, v, causal)
+        linear = add_first_order(rows, active, q, k, v, causal)
         yield {"method": ranking, "quantity": "share of the active queries found", "value": found}
         for name, got in (("mean", rows), ("first order", linear)):
             distance = (got - full).norm() / full.norm()

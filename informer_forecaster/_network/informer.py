@@ -161,7 +161,7 @@ def _split_channels(
     target: Tensor, past: Tensor | None, future: Tensor | None, static: Tensor | None
 ) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor | None]:
     """Make every target component a sample of its own, ``(B*C, L, 1)``; covariates follow."""
-    # NOTE[DIFF] the paper mixes all components in the value embedding; so does the default.
+    # NOTE[DIFF] the paper mixes all components in the value embedding; the default does not.
     num_targets = target.shape[2]
 
     def repeat(x: Tensor | None) -> Tensor | None:

@@ -178,18 +178,20 @@ def _choose(folds: Sums) -> LinearMap:
 
 def _best(folds: Sums, fits: list[Fit]) -> tuple[Fit, Tensor]:
     """Give the fit with the smallest errors on folds it was not fitted to, and these errors."""
-    tried = [(fit, _validate(folds, fit)) for fit in fits]
-    return min(tried, key=lambda one: float(one[1].sum()))
+    errors = _validate(folds, fits)
+    best = int(errors.sum((1, 2, 3)).argmin())
+    return fits[best], errors[best]
 
 
-def _validate(folds: Sums, fit: Fit) -> Tensor:
-    """Sum the squared errors ``(FOLDS, C, H)`` in each fold of what is fitted to the others."""
+def _validate(folds: Sums, fits: list[Fit]) -> Tensor:
+    """Sum each fit's squared errors ``(fits, FOLDS, C, H)`` in the folds that it has not seen."""
     total = folds.over(0)
     errors = []
     for fold in range(FOLDS):
         held_out = Sums(*(each[fold : fold + 1] for each in folds))
-        errors.append(held_out.left_by(fit(total.without(held_out))))
-    return torch.cat(errors)
+        rest = total.without(held_out)
+        errors.append(torch.stack([held_out.left_by(fit(rest)) for fit in fits]))
+    return torch.cat(errors, dim=1)
 
 
 def _shared(penalty: float) -> Fit:
