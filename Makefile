@@ -50,15 +50,17 @@ test-lowest: $(VENV)-lowest/.installed
 		tests/test_known_defects.py tests/test_time_features.py tests/test_damaged_files.py \
 		tests/test_interruptions.py tests/test_darts_*.py tests/test_sktime.py
 
+RELIABILITY := $(addprefix tests/test_,$(addsuffix .py,\
+	damaged_files interruptions mutations numbers determinism resources concurrency fuzz_darts fuzz_sktime))
+
 reliability: $(INSTALLED)
-	RELIABILITY_RESULTS=docs/reliability/results.csv $(RUN) -m pytest -m slow \
-		tests/test_damaged_files.py tests/test_interruptions.py tests/test_mutations.py
+	RELIABILITY_RESULTS=docs/reliability/results.csv $(RUN) -m pytest $(RELIABILITY)
 	$(RUN) docs/reliability/page.py
 
 audit:
 	$(PYTHON) -m venv build/audit
 	build/audit/bin/python -m pip install --disable-pip-version-check --quiet pip-audit
-	build/audit/bin/python -m pip_audit --requirement constraints.txt --no-deps
+	build/audit/bin/python -m pip_audit --strict --disable-pip --no-deps --requirement constraints.txt
 
 lint: $(INSTALLED)
 	$(RUN) -m ruff format --check .

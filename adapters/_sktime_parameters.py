@@ -13,6 +13,7 @@ from informer_forecaster._network import InformerConfig
 from informer_forecaster._network.config import ARCHITECTURE, check_choice, check_integer
 
 SCALERS: tuple[Any, ...] = ("standard", None)
+TIME_FEATURES: tuple[Any, ...] = (True, False, "all")
 AFTER_PRETRAIN = ("zero-shot", "finetune")
 
 
@@ -80,6 +81,7 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
     _check_number("lr", parameters["lr"], math.inf)
     _check_number("validation_fraction", parameters["validation_fraction"], 1)
     check_choice("scaler", parameters["scaler"], SCALERS)
+    check_choice("time_features", parameters["time_features"], TIME_FEATURES)
     check_choice("fit_after_pretrain", parameters["fit_after_pretrain"], AFTER_PRETRAIN)
     _check_seed(parameters["random_state"])
     _check_quantiles(parameters["quantiles"])

@@ -101,6 +101,26 @@ def test_a_method_without_its_package_is_refused(script, monkeypatch):
     assert find("prophet", installed=False).title == "Prophet"
 
 
+@pytest.mark.parametrize(
+    ("name", "features", "horizon", "look_back", "start_token"),
+    [
+        ("paper", "multivariate", 720, 336, 336),
+        ("paper-norm", "univariate", 24, 720, 168),
+        ("paper-norm", "multivariate", 96, 96, None),  # no horizon of the paper on ETTh1
+        ("paper-norm[look_back=48]", "univariate", 24, 48, None),
+        ("paper-norm[start_token_length=24]", "univariate", 24, 720, 24),
+        ("informer", "univariate", 24, 512, None),
+    ],
+)
+def test_the_papers_network_sees_what_it_saw_there(
+    script, name, features, horizon, look_back, start_token
+):
+    """Its look-back differs from cell to cell; what brackets state comes first."""
+    recipe = script("ablations").find(name).on("ETTh1", features, horizon)
+    assert recipe.look_back == look_back
+    assert recipe.arguments.get("start_token_length") == start_token
+
+
 def test_the_default_informer_repeats_no_default(script):
     """What the recipe leaves out is the adapter's, whatever that becomes."""
     methods = script("methods")

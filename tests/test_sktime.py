@@ -774,6 +774,7 @@ def test_the_horizon_is_needed_in_fit_only_without_an_output_length():
         ({"random_state": -1}, "`random_state` must be an integer of at least 0; got -1"),
         ({"random_state": 2**32}, r"`random_state` must be below 2 \*\* 32; got 4294967296"),
         ({"scaler": "robust"}, "`scaler` must be one of 'standard', None; got 'robust'"),
+        ({"time_features": "ALL"}, "`time_features` must be one of True, False, 'all'; got 'ALL'"),
         ({"fit_after_pretrain": "no"}, "`fit_after_pretrain` must be one of 'zero-shot'"),
         ({"quantiles": (0.5,)}, "`quantiles` must be a tuple of numbers between 0 and 1"),
         ({"quantiles": (0.1, 1.0)}, r"`quantiles` must .* got \(0.1, 1.0\)"),

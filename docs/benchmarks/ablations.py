@@ -87,7 +87,7 @@ def find(name: str, installed: bool = True) -> Method:
     changes = dict(_read_change(one, name) for one in match[2].split(",")) if match[2] else {}
     fields = {key: changes.pop(key) for key in OF_THE_RECIPE & changes.keys()}
     if "look_back" in fields:
-        fields["look_backs"] = {}
+        fields |= {"look_backs": {}, "as_stated": False}
     if not changes and not fields:
         return method
     # The tables state the number of windows themselves.

@@ -149,8 +149,8 @@ def plan(arguments: argparse.Namespace) -> list[tuple[Cell, Method]]:
             method = replace(method, **SMOKE, arguments={**method.arguments, **widths})
         seeds = arguments.seeds if method.kind == "network" else [0]
         for dataset in arguments.datasets:
-            recipe = method.on(dataset)
             for horizon in horizons_of(arguments, dataset):
+                recipe = method.on(dataset, arguments.features, horizon)
                 settings = describe(recipe, horizon)
                 cell = {"dataset": dataset, "features": arguments.features, "horizon": horizon}
                 cell |= {"method": name, "lookback": recipe.look_back, "settings": settings}

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import darts.models
 from darts.utils.likelihood_models.torch import GaussianLikelihood
+from protocol import DATASETS
 
 from informer_forecaster import InformerModel
 
@@ -56,6 +57,8 @@ class Method:
         Steps forecast at once, and rolled out to the horizon; all by default.
     look_backs : dict of str to int
         Look-backs on data sets where they differ.
+    as_stated : bool
+        Whether look-back and start token are those of the paper where it forecasts the same.
     """
 
     title: str
@@ -69,10 +72,15 @@ class Method:
     needs: str | None = None
     output_chunk_length: int | None = None
     look_backs: dict[str, int] = field(default_factory=dict)
+    as_stated: bool = False
 
-    def on(self, dataset: str) -> Method:
-        """Give the recipe with its look-back on a data set."""
-        return replace(self, look_back=self.look_backs.get(dataset, self.look_back))
+    def on(self, dataset: str, features: str, horizon: int) -> Method:
+        """Give the recipe with its lengths at a cell of the tables."""
+        stated = DATASETS[dataset].lengths(features, horizon) if dataset in DATASETS else None
+        if not self.as_stated or stated is None:
+            return replace(self, look_back=self.look_backs.get(dataset, self.look_back))
+        arguments = {"start_token_length": stated.start_token, **self.arguments}
+        return replace(self, look_back=stated.look_back, arguments=arguments)
 
     def build(self, horizon: int, environment: Arguments) -> Any:
         """Make the model for a horizon; ``environment`` is what no result depends on."""
@@ -161,6 +169,7 @@ def _variants(
             look_back,
             {**arguments, **changes[suffix]},
             look_backs=look_backs or {},
+            as_stated=name == "paper",
         )
         for suffix in changes
     }
@@ -183,6 +192,7 @@ METHODS: dict[str, Method] = {
         InformerModel.paper,
         POINTWISE,
         PAPER_NORM,
+        as_stated=True,
     ),
     # Darts' own trains with the true values and decodes step by step: the canonical Transformer.
     "transformer": Method(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,17 +25,33 @@ TARGET = "OT"
 DAY = 96  # steps of a day at 15 minutes, and a multiple of those at an hour
 
 
+class Lengths(NamedTuple):
+    """What a network of the paper sees: steps of look-back, and of its start token."""
+
+    look_back: int
+    start_token: int
+
+
 @dataclass(frozen=True)
 class Dataset:
-    """A data set, its parts in rows, and the horizons at which the paper forecasts it."""
+    """A data set, its parts in rows, and the horizons at which the paper forecasts it.
+
+    ``paper_lengths`` are those of the authors' scripts, by multivariate or univariate and horizon.
+    """
 
     load: Callable[[Path | None], TimeSeries]
     rows: tuple[int, int, int]
     paper_horizons: tuple[int, ...]
+    paper_lengths: dict[str, tuple[Lengths, ...]] = field(default_factory=dict)
 
     def horizons(self, name: str) -> tuple[int, ...]:
         """Give the horizons that ``paper`` or ``standard`` stands for."""
         return {"paper": self.paper_horizons, "standard": STANDARD_HORIZONS}[name]
+
+    def lengths(self, features: str, horizon: int) -> Lengths | None:
+        """Look the paper's lengths up; none where it does not forecast that."""
+        stated = self.paper_lengths.get(features, ())
+        return dict(zip(self.paper_horizons, stated, strict=False)).get(horizon)
 
 
 class Parts(NamedTuple):
@@ -76,10 +92,42 @@ def make_waves(_: Path | None = None) -> TimeSeries:
 
 HOURS = (8640, 2880, 2880)  # 12, 4 and 4 months
 QUARTERS = (4 * HOURS[0], 4 * HOURS[1], 4 * HOURS[2])
+HOURLY = (24, 48, 168, 336, 720)
+QUARTERLY = (24, 48, 96, 288, 672)
+
+
+def _lengths(*pairs: tuple[int, int]) -> tuple[Lengths, ...]:
+    return tuple(Lengths(*pair) for pair in pairs)
+
+
 DATASETS = {
-    "ETTh1": Dataset(_from_darts(ETTh1Dataset), HOURS, (24, 48, 168, 336, 720)),
-    "ETTh2": Dataset(_from_darts(ETTh2Dataset), HOURS, (24, 48, 168, 336, 720)),
-    "ETTm1": Dataset(_from_darts(ETTm1Dataset), QUARTERS, (24, 48, 96, 288, 672)),
+    "ETTh1": Dataset(
+        _from_darts(ETTh1Dataset),
+        HOURS,
+        HOURLY,
+        {
+            "multivariate": _lengths((48, 48), (96, 48), (168, 168), (168, 168), (336, 336)),
+            "univariate": _lengths((720, 168), (720, 168), (720, 336), (720, 336), (720, 336)),
+        },
+    ),
+    "ETTh2": Dataset(
+        _from_darts(ETTh2Dataset),
+        HOURS,
+        HOURLY,
+        {
+            "multivariate": _lengths((48, 48), (96, 96), (336, 336), (336, 168), (720, 336)),
+            "univariate": _lengths((48, 48), (96, 96), (336, 336), (336, 168), (336, 336)),
+        },
+    ),
+    "ETTm1": Dataset(
+        _from_darts(ETTm1Dataset),
+        QUARTERS,
+        QUARTERLY,
+        {
+            "multivariate": _lengths((672, 96), (96, 48), (384, 384), (672, 288), (672, 384)),
+            "univariate": _lengths((96, 48), (96, 48), (384, 384), (384, 384), (384, 384)),
+        },
+    ),
 }
 WAVES = Dataset(make_waves, (240, 80, 80), (8,))
 
