@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ._sktime_data import Float64Array, Instance, Key, Layout
+from ._sktime_data import Instance
 from ._sktime_explanation import restate
 from ._sktime_index import labels_after
+from ._sktime_layout import Layout
+from ._sktime_tables import Float64Array, Key
 
 if TYPE_CHECKING:
     from informer_forecaster.explain import Explanation

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from ._sktime_data import Instance, Layout
+from ._sktime_data import Instance
+from ._sktime_layout import Layout
 
 if TYPE_CHECKING:
     from informer_forecaster.explain import Explanation

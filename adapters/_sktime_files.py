@@ -18,7 +18,7 @@ _OWN = "informer_forecaster.adapters"
 # prefix would let a dotted name reach whatever a module has imported.
 _CLASSES = {
     *(f"{_OWN}._global_model.GlobalModel", f"{_OWN}._model_holder.ModelHolder"),
-    *(f"{_OWN}._sktime_data.Instance", f"{_OWN}._sktime_data.Layout"),
+    *(f"{_OWN}._sktime_data.Instance", f"{_OWN}._sktime_layout.Layout"),
     *(f"{_OWN}.darts.InformerModel", f"{_OWN}.sktime.InformerForecaster"),
     *("sktime.forecasting.base._fh.ForecastingHorizon", "sktime.datatypes._dtypekind.DtypeKind"),
     *("pandas.api.typing.FrozenList", "pandas.core.indexes.frozen.FrozenList"),

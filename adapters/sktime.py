@@ -18,30 +18,25 @@ from informer_forecaster._network.config import LEARNING_RATE
 
 from ._global_model import GlobalModel, interpolate_quantiles, rows_to_train
 from ._one_at_a_time import one_at_a_time
-from ._sktime_data import (
-    FILL_IT,
-    Float64Array,
-    Instance,
-    Key,
-    Layout,
-    check_features,
-    check_finite,
-    join_future,
-    label_rows,
-    make_instances,
-    make_layout,
-    name_of,
-    select_columns,
-    split_series,
-    steps_ahead,
-)
+from ._sktime_data import Instance, join_future, make_instances, steps_ahead
 from ._sktime_files import load_archive, save_archive
 from ._sktime_index import Step, labels_after
+from ._sktime_layout import Layout, check_features, make_layout
 from ._sktime_parameters import (
     architecture,
     check_parameters,
     complete_quantiles,
     plain_parameters,
+)
+from ._sktime_tables import (
+    FILL_IT,
+    Float64Array,
+    Key,
+    check_finite,
+    label_rows,
+    name_of,
+    select_columns,
+    split_series,
 )
 
 

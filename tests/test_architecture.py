@@ -31,6 +31,8 @@ SKTIME = f"{ADAPTERS}.sktime"
 GLOBAL_MODEL = f"{ADAPTERS}._global_model"
 MODEL_HOLDER = f"{ADAPTERS}._model_holder"
 SKTIME_DATA = f"{ADAPTERS}._sktime_data"
+SKTIME_LAYOUT = f"{ADAPTERS}._sktime_layout"
+SKTIME_TABLES = f"{ADAPTERS}._sktime_tables"
 SKTIME_FILES = f"{ADAPTERS}._sktime_files"
 SKTIME_INDEX = f"{ADAPTERS}._sktime_index"
 SKTIME_PARAMETERS = f"{ADAPTERS}._sktime_parameters"
@@ -99,19 +101,28 @@ ROOMS = {
     SKTIME: Room(
         top=(
             *("numpy", "pandas", "sktime", NETWORK),
-            *(GLOBAL_MODEL, LOCK, SKTIME_DATA, SKTIME_FILES, SKTIME_INDEX, SKTIME_PARAMETERS),
+            *(GLOBAL_MODEL, LOCK, SKTIME_DATA, SKTIME_FILES, SKTIME_INDEX, SKTIME_LAYOUT),
+            *(SKTIME_PARAMETERS, SKTIME_TABLES),
         ),
         later=("torch", "pytorch_lightning", "darts"),
     ),
     GLOBAL_MODEL: Room(
-        top=("numpy", SKTIME_DATA, SKTIME_EXPLANATION, SKTIME_INDEX), later=(MODEL_HOLDER, EXPLAIN)
+        top=(
+            *("numpy", SKTIME_DATA, SKTIME_EXPLANATION),
+            *(SKTIME_INDEX, SKTIME_LAYOUT, SKTIME_TABLES),
+        ),
+        later=(MODEL_HOLDER, EXPLAIN),
     ),
     MODEL_HOLDER: Room(
         top=("numpy", "torch", "pytorch_lightning", "darts", DARTS, DARTS_TRAINING),
         later=(EXPLAIN,),
     ),
-    SKTIME_EXPLANATION: Room(top=("pandas", SKTIME_DATA), later=(EXPLAIN,)),
-    SKTIME_DATA: Room(top=("numpy", "pandas", NETWORK, SKTIME_INDEX, CALENDAR)),
+    SKTIME_EXPLANATION: Room(top=("pandas", SKTIME_DATA, SKTIME_LAYOUT), later=(EXPLAIN,)),
+    SKTIME_DATA: Room(top=("numpy", "pandas", SKTIME_INDEX, SKTIME_TABLES)),
+    SKTIME_LAYOUT: Room(
+        top=("numpy", "pandas", SKTIME_DATA, SKTIME_INDEX, SKTIME_TABLES, CALENDAR)
+    ),
+    SKTIME_TABLES: Room(top=("numpy", "pandas", NETWORK, SKTIME_INDEX)),
     SKTIME_FILES: Room(top=(SEALED_FILES,), later=("torch", "darts")),
     SKTIME_INDEX: Room(top=("pandas",)),
     SKTIME_PARAMETERS: Room(top=("numpy", NETWORK)),

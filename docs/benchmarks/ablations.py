@@ -49,17 +49,23 @@ ABLATIONS: dict[str, list[str]] = {
             "attention=full",
         )
     ],
-    # What each part of the default is worth: the default without it.
+    # What each part of the default is worth: the default without it, and without the linear map,
+    # which would hide the others.
     "parts": [
         "informer",
-        "informer[lookback_skip=false]",
-        "informer[use_reversible_instance_norm=false]",
-        "informer[channel_independent=false]",
-        "informer[start_token_length=0]",
-        "informer[decoder_causal=false]",
-        "informer[distil=false]",
-        "informer[attention=full]",
-        "informer[patch_length=1]",
+        *(
+            f"informer[lookback_skip=false{change}]"
+            for change in (
+                "",
+                ",use_reversible_instance_norm=false",
+                ",channel_independent=false",
+                ",start_token_length=0",
+                ",decoder_causal=false",
+                ",distil=false",
+                ",attention=full",
+                ",patch_length=1",
+            )
+        ),
     ],
 }
 

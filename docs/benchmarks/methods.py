@@ -143,7 +143,8 @@ FULL = {"attention": "full"}
 NO_DISTILLING = {"attention": "full", "distil": False}
 STACK = {"num_encoder_layers": 3, "num_encoder_stacks": 3}
 PAPER_NORM = {"d_model": 64, "dim_feedforward": 256, "use_reversible_instance_norm": True}
-POINTS = {"patch_length": 1, "channel_independent": False}
+# Without the linear map, which would hide what the layers do.
+POINTS = {"patch_length": 1, "channel_independent": False, "lookback_skip": False}
 LINEAR = {"shared_weights": True, "optimizer_kwargs": {"lr": 5e-4}}
 NORMALISED = {"use_reversible_instance_norm": True, "optimizer_kwargs": {"lr": 5e-4}}
 SMALL = {"d_model": 64, "dim_feedforward": 256, "num_encoder_layers": 2, "num_decoder_layers": 1}
@@ -177,7 +178,7 @@ def _variants(
 
 METHODS: dict[str, Method] = {
     **_variants("informer", "Informer{}", 512, {}, LOOK_BACKS),
-    **_variants("informer-points", "Informer{}, point tokens", POINTWISE, POINTS),
+    **_variants("informer-points", "Informer{}, point tokens, no linear map", POINTWISE, POINTS),
     **_variants("paper", "Informer{}, the paper's", POINTWISE, {}),
     # A learning rate of zero: the forecast that training begins at.
     "informer-start": Method(
