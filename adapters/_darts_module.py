@@ -143,7 +143,13 @@ class _InformerModule(TrainingRecipe):
         if skip is None or not skip.is_zero or not moves_with_the_series(self.likelihood):
             return
         batches = ((fold, self._cast(batch)) for fold, batch in self.training_folds(FOLDS))
-        found = fit_linear_map(batches, self.rin, self.likelihood, self.trainer.strategy)
+        found = fit_linear_map(
+            batches,
+            self.rin,
+            self.likelihood,
+            self.trainer.strategy,
+            folds_are_apart=self.count_training_series() >= FOLDS,
+        )
         if found is not None:
             skip.set_map(*found)
             torch.nn.init.zeros_(self.network.projection.weight)

@@ -151,19 +151,29 @@ class TrainingRecipe(PLForecastingModule):
         for keeper in keepers:
             keeper.keep_start()
 
+    def count_training_series(self) -> int:
+        """Count the series that windows are cut from; one where the data set does not tell."""
+        windows = self.trainer.train_dataloader.dataset
+        per_series = getattr(windows, "max_samples_per_ts", None)
+        return len(windows) // per_series if per_series else 1
+
     def training_folds(self, num_folds: int) -> Iterator[tuple[int, TorchTrainingBatch]]:
         """Go through the windows of one epoch in the order of the data set, each with its fold.
 
-        Batches are on the device of the weights. A fold is a stretch of the data set.
+        Batches are on the device of the weights. A fold is a stretch of the data set, and holds
+        whole series where there are enough of them.
         """
+        count = self.count_training_series()
         loader = self.trainer.train_dataloader
         batch_size = loader.batch_size or 1
         # Drawing the windows of the epoch must not change what training draws.
         with torch.random.fork_rng(devices=[]):
-            count = self.trainer.num_training_batches * batch_size
-            indices = sorted(islice(loader.sampler, int(count)))
+            most = self.trainer.num_training_batches * batch_size
+            indices = sorted(islice(loader.sampler, int(most)))
         arguments = {"collate_fn": loader.collate_fn, "num_workers": loader.num_workers}
-        for fold, items in groupby(indices, lambda index: index * num_folds // len(loader.dataset)):
+        size = len(loader.dataset) // count if count >= num_folds else 1
+        parts = len(loader.dataset) // size
+        for fold, items in groupby(indices, lambda index: index // size * num_folds // parts):
             subset = Subset(loader.dataset, list(items))
             for batch in DataLoader(subset, batch_size, **arguments):
                 yield fold, self.trainer.strategy.batch_to_device(batch)

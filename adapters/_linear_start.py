@@ -35,7 +35,12 @@ def moves_with_the_series(likelihood: object) -> bool:
 
 
 def fit_linear_map(
-    batches: Iterable[tuple[int, TorchTrainingBatch]], norm: Any, likelihood: Any, strategy: Any
+    batches: Iterable[tuple[int, TorchTrainingBatch]],
+    norm: Any,
+    likelihood: Any,
+    strategy: Any,
+    *,
+    folds_are_apart: bool,
 ) -> tuple[Tensor, Tensor] | None:
     """Fit the map from normalised look-backs to the parameters of the likelihood.
 
@@ -50,6 +55,8 @@ def fit_linear_map(
         One that :func:`moves_with_the_series`.
     strategy : lightning strategy
         Adds up what several processes saw.
+    folds_are_apart : bool
+        Whether no two folds have windows of one series.
 
     Returns
     -------
@@ -66,7 +73,7 @@ def fit_linear_map(
     if regression is None:
         return None
     regression.reduce(lambda sums: strategy.reduce(sums, reduce_op="sum"))
-    found = regression.solve()
+    found = regression.solve(folds_are_apart=folds_are_apart)
     if found is None:
         return None
     weight, intercept = found.weight[:, :-1].mT, found.weight[:, -1]

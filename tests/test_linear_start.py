@@ -10,6 +10,7 @@ from darts.utils.likelihood_models import torch as likelihoods
 from informer_forecaster import InformerModel
 from informer_forecaster._network import ridge
 from informer_forecaster._network.ridge import FOLDS, PENALTIES, PENALTY, RidgeRegression
+from informer_forecaster.adapters import _darts_module
 
 
 def regression_of(x, y, *, folds=1):
@@ -63,6 +64,17 @@ def test_the_penalty_is_the_one_that_forecasts_left_out_folds_best():
     found = regression_of(x, y, folds=FOLDS).solve()
     np.testing.assert_allclose(found.weight, fits[best](x, y), rtol=1e-8)
     np.testing.assert_allclose(found.residual, errors[best].sum(0), rtol=1e-8)
+
+
+def test_folds_that_share_nothing_count_however_few_their_rows_are():
+    """Short series: their own windows overlap, so that only the others tell a map's error."""
+    random = np.random.default_rng(0)
+    x, y = np.repeat(random.normal(size=(2, FOLDS, 1, 12)), 7, axis=1)
+    regression = regression_of(x, y, folds=FOLDS)
+    errors = left_out(x, y, lambda x, y: weights_of_numpy(x[:, 0], y[:, 0], PENALTIES[-1])[None])
+    found = regression.solve(folds_are_apart=True)
+    np.testing.assert_allclose(found.residual, errors.sum(0), rtol=1e-8)
+    assert regression.solve().residual.sum() < 0.5 * found.residual.sum()
 
 
 def components(*slopes, rows=200, noise=1.0):
@@ -180,6 +192,26 @@ def test_quantiles_begin_in_order_and_as_wide_as_the_error(tiny_model, waves):
     actual = np.concatenate([series.slice_intersect(one).values() for one in forecasts])[:, 0]
     assert abs((actual < lower).mean() - 0.25) < 0.08
     assert abs((actual < upper).mean() - 0.75) < 0.08
+
+
+@pytest.mark.parametrize("lengths", [[20, 14, 20, 17, 20, 20], [60]])
+def test_a_fold_has_whole_series_where_there_are_enough(tiny_model, waves, monkeypatch, lengths):
+    """Windows of one series overlap; one series is cut, as there is nothing else."""
+    seen = {}
+
+    def record(batches, *_, folds_are_apart):
+        for fold, batch in batches:
+            levels = set(batch.past_target.mean((1, 2)).div(100).round().tolist())
+            seen.setdefault(fold, set()).update(levels)
+        assert folds_are_apart == (len(lengths) >= FOLDS)
+
+    monkeypatch.setattr(_darts_module, "fit_linear_map", record)
+    tiny_model(trainer={"limit_train_batches": None}).fit(
+        [waves(length) + 100 * number for number, length in enumerate(lengths)]
+    )
+    assert len(seen) == FOLDS
+    assert sum(map(len, seen.values())) == max(len(lengths), FOLDS)
+    assert set.union(*seen.values()) == set(range(len(lengths)))
 
 
 def test_the_map_stays_while_the_network_is_trained(tiny_model, waves):

@@ -139,16 +139,23 @@ class RidgeRegression:
         self.sums = Sums(*map(reduce, self.sums))
         self.num_rows = reduce(self.num_rows)
 
-    def solve(self) -> LinearMap | None:
-        """Solve for ``W``; ``None`` where the inputs are all zero, or their squares overflowed."""
+    def solve(self, *, folds_are_apart: bool = False) -> LinearMap | None:
+        """Solve for ``W``; ``None`` where the inputs are all zero, or their squares overflowed.
+
+        Parameters
+        ----------
+        folds_are_apart : bool
+            Whether folds share no values, as those of different series; each counts then, however
+            short it is.
+        """
         size = self.sums.inner.sum((0, 1)).diagonal().mean()
         if not (size > 0 and all(bool(each.sum().isfinite()) for each in self.sums)):
             return None
         # In units of the inputs, so that no number is too large or too small for the solver.
         folds = Sums(*(each / size for each in self.sums))
-        num_inputs, num_outputs = folds.cross.shape[2:]
-        # Rows are windows in a line: a shorter fold shares all its values with the next ones.
-        is_enough = bool(self.num_rows.min() > num_inputs + num_outputs)
+        # Windows in a line: a fold no longer than one shares all its values with the next ones.
+        least = 0 if folds_are_apart else sum(folds.cross.shape[2:])
+        is_enough = bool(self.num_rows.min() > least)
         found = _choose(folds) if is_enough else self._without_choice(folds)
         return LinearMap(found.weight, found.residual * size)
 
