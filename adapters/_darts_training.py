@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader, Subset
 WARM_UP_STEPS = 100  # at most; never more than a tenth of all steps
 GRADIENT_NORM = 1.0
 STRETCHES = 5
+STANDARD_ERRORS = 2.0  # of five stretches of noise, one in 17 gains as much; one in 5 at 1
 
 
 class Validated(NamedTuple):
@@ -31,8 +32,8 @@ class Validated(NamedTuple):
 class KeepBestWeights(EarlyStopping):
     """Stop when the validation loss has not fallen for some epochs, and keep the best weights.
 
-    Weights trained from a start that was validated have to be better than it by more than the
-    standard error over stretches of the validation part; otherwise the start is kept.
+    Weights trained from a start that was validated have to be better than it by more than two
+    standard errors over stretches of the validation part; otherwise the start is kept.
 
     Parameters
     ----------
@@ -203,7 +204,7 @@ def average_stretches(gains: Tensor) -> Tensor:
 
 
 def is_beyond_chance(gains: Tensor) -> bool:
-    """Whether gains are larger on average than their standard error; too few cannot tell.
+    """Whether gains are larger on average than two standard errors; too few cannot tell.
 
     Examples
     --------
@@ -216,4 +217,4 @@ def is_beyond_chance(gains: Tensor) -> bool:
     """
     if len(gains) < STRETCHES:
         return True
-    return bool(gains.mean() > gains.std() / math.sqrt(len(gains)))
+    return bool(gains.mean() > STANDARD_ERRORS * gains.std() / math.sqrt(len(gains)))

@@ -183,11 +183,11 @@ class GlobalModel:
             if kept < rows:
                 validation.append(sample.rows(kept - self.input_chunk_length, rows))
         if not validation:
-            shortest = self.rows_needed + self.output_chunk_length
             raise ValueError(
-                f"`early_stopping_patience` needs a series of {shortest} rows or more, with rows "
-                f"to validate on; got {max(len(s.target) for s in samples)} rows. Give a longer "
-                "series, a smaller `validation_fraction`, or `early_stopping_patience=None`."
+                f"`early_stopping_patience` needs a series with {self.rows_needed} rows to train "
+                f"on besides {self.output_chunk_length} or more to validate on, {fraction:g} of "
+                f"all; got {max(len(s.target) for s in samples)} rows. Give a longer series, a "
+                "smaller `validation_fraction`, or `early_stopping_patience=None`."
             )
         return training, validation
 

@@ -13,6 +13,7 @@ import pandas as pd
 from ._sktime_index import (
     Step,
     business_periods_allowed,
+    check_kind,
     check_labels,
     check_steps,
     labels_after,
@@ -48,6 +49,7 @@ class Instance:
 
         Where a gap lies between the two, ``new`` stands alone if it has ``enough`` rows.
         """
+        check_kind(new.y.index, self.y.index, "y", self.name)
         earlier = self.y.loc[self.y.index < new.y.index[0]]
         y = pd.concat([earlier, new.y])
         if len(new.y) >= enough and len(earlier):
@@ -90,6 +92,8 @@ def make_instances(
     ValueError
         Naming the series and the first time stamp at fault.
     """
+    if not len(y):
+        raise ValueError("`y` must have rows; got none. Give a series.")
     tables, exogenous = split_series(y), split_series(X)
     step = step or step_of(max((table.index for table in tables.values()), key=len))
     if step is None:
@@ -106,6 +110,7 @@ def make_instances(
             raise ValueError(f"`X` must hold the same series as `y`; {name} is missing from it.")
         rows = exogenous.get(key)
         if rows is not None:
+            check_kind(rows.index, table.index, "X", name)
             check_labels(rows.index, table.index[0], step, "X", name)
             check_finite(rows, "X", name)
             rows = rows.astype(np.float64)
@@ -122,6 +127,7 @@ def join_future(instances: Mapping[Key, Instance], X: pd.DataFrame | None) -> di
     for key, instance in instances.items():
         rows = tables.get(key)
         if rows is not None:
+            check_kind(rows.index, instance.y.index, "X", instance.name)
             check_labels(rows.index, instance.y.index[0], instance.step, "X", instance.name)
             check_finite(rows, "X", instance.name)
         joined[key] = replace(instance, X=join_rows(instance.X, rows))
@@ -142,6 +148,7 @@ def steps_ahead(fh: Any, instance: Instance) -> npt.NDArray[np.int64]:
         return np.asarray(values, dtype=np.int64)
     index, last = instance.y.index, instance.y.index[-1]
     wanted = last + values if fh.is_relative else values
+    check_kind(wanted, index, "fh", "it")
     count = 1
     labels = labels_after(index, instance.step, count)
     while labels[-1] < wanted.max():

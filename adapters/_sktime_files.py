@@ -25,18 +25,30 @@ _CLASSES = {
     *("numpy._core.numeric._frombuffer", "numpy.core.numeric._frombuffer"),
     *("pandas.core.frame.DataFrame", "pandas.core.series.Series"),
     *("datetime.timezone", "zoneinfo.ZoneInfo", "pytz._UTC", "pytz._p"),
+    *("datetime.time", "dateutil.relativedelta.relativedelta"),  # of pandas' offsets
+    *("pandas.Period", "pandas._libs.tslibs.period.Period", "uuid.UUID"),  # labels of series
 }
 
 
-def save_archive(save: Callable[..., Any], path: str | Path, serialization_format: str) -> ZipFile:
-    """Let sktime's ``save`` write its archive beside ``path`` + ``.zip``, and give it that name."""
+def save_archive(
+    save: Callable[..., Any], path: str | Path, serialization_format: str, cls: type
+) -> tuple[ZipFile, str]:
+    """Let sktime's ``save`` write its archive beside ``path`` + ``.zip``, and give it that name.
+
+    Returns the archive, and why :func:`load_archive` will refuse it, or nothing.
+    """
     final = Path(f"{path}.zip")
     with TemporaryDirectory(dir=final.parent, prefix=".", suffix=".new") as folder:
         save(Path(folder, "forecaster"), serialization_format)
         archive = Path(folder, "forecaster.zip")
         seal(archive, "forecaster")
+        try:
+            load_archive(cls, archive)
+            refused = ""
+        except ValueError as error:
+            refused = str(error)
         archive.replace(final)
-    return ZipFile(final)
+    return ZipFile(final), refused
 
 
 def load_archive(cls: type, path: str | Path) -> Any:
@@ -69,8 +81,8 @@ class _Unpickler(pickle.Unpickler):
             return super().find_class(module, name)
         raise ValueError(
             f"the archive must hold only classes that are known to be safe; got {qualname}. Name "
-            "it to `darts.utils.serialization.add_safe_globals`, or give `trusted=True`, if you "
-            "trust whoever wrote the file."
+            "it to `darts.utils.serialization.add_safe_globals`, or load the file with "
+            "`InformerForecaster.load_from_path(path, trusted=True)`, if you trust its writer."
         )
 
 

@@ -13,6 +13,7 @@ from pandas.tseries.frequencies import to_offset
 
 Step = pd.offsets.BaseOffset | int
 
+THE_SERIES = "the series"  # how messages call one that has no label
 # Enough to outvote the gaps; pandas takes 0.05 ms a window.
 _WINDOWS = 1000
 
@@ -24,6 +25,27 @@ def business_periods_allowed() -> Iterator[None]:
         for message in (r"Period with BDay freq", r"PeriodDtype\[B\]"):
             warnings.filterwarnings("ignore", message, FutureWarning)
         yield
+
+
+def check_kind(labels: pd.Index[Any], known: pd.Index[Any], argument: str, name: str) -> None:
+    """Raise unless labels are of the kind that is known: stamps, periods or integers."""
+    if not len(labels) or kind_of(labels) == kind_of(known):
+        return
+    raise ValueError(
+        f"`{argument}` must have labels of one kind with the series that the forecaster knows, "
+        f"{kind_of(known)}; {name} has {kind_of(labels)}. Convert them, for example with "
+        "`to_period`, `to_timestamp` or `tz_localize`."
+    )
+
+
+@business_periods_allowed()
+def kind_of(index: pd.Index[Any]) -> str:
+    """Say what the labels of an index are."""
+    if isinstance(index, pd.PeriodIndex):
+        return f"periods of {index.freqstr}"
+    if isinstance(index, pd.DatetimeIndex):
+        return f"time stamps {'without' if index.tz is None else 'with'} a time zone"
+    return "integers" if pd.api.types.is_integer_dtype(index.dtype) else f"labels of {index.dtype}"
 
 
 def step_of(index: pd.Index[Any]) -> Step | None:
@@ -50,7 +72,9 @@ def check_steps(index: pd.Index[Any], step: Step, argument: str, name: str) -> N
     if not len(missing):
         return
     size = size_of(index, step)
-    if isinstance(step, int):
+    if name != THE_SERIES:
+        remedy = "Give that series a row at each of its steps, for example by interpolation."
+    elif isinstance(step, int):
         remedy = f"Count the rows: `{argument}.reset_index(drop=True)`."
     else:
         make = "period_range" if isinstance(index, pd.PeriodIndex) else "date_range"

@@ -54,8 +54,13 @@ def complete_quantiles(quantiles: Iterable[float] | None) -> tuple[float, ...] |
     """
     if quantiles is None:
         return None
-    both = {round(float(q), 9) for given in quantiles for q in (given, 1 - given)}
+    both = {_rounded(q) for given in quantiles for q in (given, 1 - given)}
     return tuple(sorted(both | {0.5}))
+
+
+def _rounded(quantile: float) -> float:
+    """Six digits: a quantile and its mirror image are equally far from 0.5, also in float32."""
+    return round(float(quantile), 6)
 
 
 def check_parameters(parameters: Mapping[str, Any]) -> None:
@@ -107,7 +112,7 @@ def _check_quantiles(quantiles: object) -> None:
     if quantiles is None:
         return
     numbers = isinstance(quantiles, tuple | list) and all(isinstance(q, Real) for q in quantiles)
-    if not numbers or not all(0 < q < 1 for q in quantiles) or set(quantiles) <= {0.5}:  # type: ignore[attr-defined, call-overload]
+    if not numbers or not all(0 < _rounded(q) < 1 for q in quantiles) or set(quantiles) <= {0.5}:  # type: ignore[attr-defined, call-overload]
         raise ValueError(
             "`quantiles` must be a tuple of numbers between 0 and 1 with at least one other than "
             f"0.5, or None for point forecasts only; got {quantiles!r}."

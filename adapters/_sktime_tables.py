@@ -11,9 +11,7 @@ import pandas as pd
 
 from informer_forecaster._network.config import LARGEST_VALUE
 
-from ._sktime_index import business_periods_allowed
-
-FILL_IT = "Fill it first, for example with `Imputer() * InformerForecaster(...)`."
+from ._sktime_index import THE_SERIES, business_periods_allowed
 
 Key = tuple[Hashable, ...]
 Float64Array = npt.NDArray[np.float64]
@@ -36,7 +34,7 @@ def split_series(table: pd.DataFrame | None) -> dict[Key, pd.DataFrame]:
 
 def name_of(key: Key) -> str:
     """How messages call a series."""
-    return "the series" if not key else f"series {key[0] if len(key) == 1 else key!r}"
+    return THE_SERIES if not key else f"series {key[0] if len(key) == 1 else key!r}"
 
 
 def select_columns(
@@ -96,12 +94,18 @@ def spread(values: Float64Array, scaled: bool) -> tuple[Float64Array, Float64Arr
     return center, np.where(deviation <= rounding, np.maximum(rounding, 1.0), deviation)
 
 
+def fill(argument: str) -> str:
+    """Say how missing values of `y` or `X` are filled; sktime's pipelines tell the two apart."""
+    joint = "*" if argument == "y" else "**"
+    return f"Fill it first, for example with `Imputer() {joint} InformerForecaster(...)`."
+
+
 def check_finite(table: pd.DataFrame, argument: str, name: str) -> None:
     """Raise unless every value of ``table`` is a finite number, and one that can be scaled."""
     values = table.to_numpy(dtype=np.float64)
     if not np.isfinite(values).all():
         found = _first(~np.isfinite(values), table, name)
-        raise ValueError(f"`{argument}` must hold finite numbers; {found}. {FILL_IT}")
+        raise ValueError(f"`{argument}` must hold finite numbers; {found}. {fill(argument)}")
     _check_size(values, LARGEST_VALUE[64], table, argument, name)
 
 

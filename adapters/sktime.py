@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from sktime.datatypes import convert_to
 from sktime.forecasting.base import BaseForecaster
@@ -20,7 +21,7 @@ from ._global_model import GlobalModel, interpolate_quantiles, rows_to_train
 from ._one_at_a_time import one_at_a_time
 from ._sktime_data import Instance, join_future, make_instances, steps_ahead
 from ._sktime_files import load_archive, save_archive
-from ._sktime_index import Step, labels_after
+from ._sktime_index import check_kind, labels_after
 from ._sktime_layout import Layout, check_features, make_layout
 from ._sktime_parameters import (
     architecture,
@@ -29,10 +30,10 @@ from ._sktime_parameters import (
     plain_parameters,
 )
 from ._sktime_tables import (
-    FILL_IT,
     Float64Array,
     Key,
     check_finite,
+    fill,
     label_rows,
     name_of,
     select_columns,
@@ -288,7 +289,7 @@ class InformerForecaster(BaseForecaster):
                 raise
             for argument, table in (("y", y), ("X", X)):
                 self._locate_missing(argument, table)
-            raise ValueError(f"{error} {FILL_IT}") from None
+            raise ValueError(f"{error} {fill('y')}") from None
 
     def _locate_missing(self, argument: str, table: Any) -> None:
         """Raise if ``table``, of any of sktime's containers, has a value that is not finite."""
@@ -383,6 +384,8 @@ class InformerForecaster(BaseForecaster):
             instances = self._read(y, X, self.model_.layout)
             if self.fit_after_pretrain == "finetune":
                 self._finetune(instances)
+            else:
+                self._warn_of_short(instances)
         else:
             self.model_, instances = self._learn(self._read(y, X), fh)
         self._remember(instances)
@@ -406,14 +409,10 @@ class InformerForecaster(BaseForecaster):
     def _update(
         self, y: pd.DataFrame, X: pd.DataFrame | None = None, update_params: bool = True
     ) -> InformerForecaster:
-        known = self._context
-        step = next(iter(known.values())).step
-        instances = {
-            key: known[key].extend(new, self.input_chunk_length) if key in known else new
-            for key, new in self._read(y, X, self.model_.layout, step).items()
-        }
+        known, instances = self._extend(y, X)
         self._remember({**known, **instances})
         if not update_params or not self.update_epochs:
+            self._warn_of_short(instances)
             return self
         needed = self.model_.rows_needed
         if any(len(instance.y) >= needed for instance in instances.values()):
@@ -445,11 +444,7 @@ class InformerForecaster(BaseForecaster):
     # Between sktime's tables and the network
 
     def _read(
-        self,
-        y: pd.DataFrame,
-        X: pd.DataFrame | None,
-        layout: Layout | None = None,
-        step: Step | None = None,
+        self, y: pd.DataFrame, X: pd.DataFrame | None, layout: Layout | None = None
     ) -> dict[Key, Instance]:
         """Check the tables and take them apart, in the columns of ``layout``."""
         if layout is not None:
@@ -465,10 +460,38 @@ class InformerForecaster(BaseForecaster):
                     f"{given}. Rename them, or give these columns."
                 )
         self._index_names = y.index.names
-        instances = make_instances(y, X, scaled=self.scaler is not None, step=step)
+        instances = make_instances(y, X, scaled=self.scaler is not None)
         if layout is not None:
             check_features(next(iter(instances.values())), layout)
         return instances
+
+    def _extend(
+        self, y: pd.DataFrame, X: pd.DataFrame | None
+    ) -> tuple[dict[Key, Instance], dict[Key, Instance]]:
+        """Give the known series with new rows of `X`, and those that have new rows of `y`."""
+        layout, known = self.model_.layout, self._context
+        levels = len(next(iter(known)))
+        if y.index.nlevels - 1 != levels:
+            raise ValueError(
+                f"`y` must have as many levels of series as in `fit`, {levels}; got "
+                f"{y.index.nlevels - 1}. Keep the labels of the series: `y.loc[[label]]`."
+            )
+        y = select_columns("y", y, layout.y_columns)
+        if X is not None:
+            X = select_columns("X", X, layout.exogenous_columns)
+        self._index_names = y.index.names
+        first = next(iter(known.values()))
+        check_kind(y.index.get_level_values(-1), first.y.index, "y", "it")
+        new = make_instances(y, X, scaled=self.scaler is not None, step=first.step)
+        joined = join_future(known, X)
+        extended = {
+            key: joined[key].extend(one, self.input_chunk_length) if key in known else one
+            for key, one in new.items()
+        }
+        for instance in extended.values():
+            # Refuses rows of `X` that are neither given nor known.
+            layout.history(instance.tail(self.input_chunk_length))
+        return joined, extended
 
     def _learn(
         self, instances: dict[Key, Instance], fh: Any
@@ -549,8 +572,20 @@ class InformerForecaster(BaseForecaster):
         if short:
             warn(
                 f"{len(short)} series of fewer than {model.rows_needed} rows, the input and output "
-                "chunk, were not trained on; they are forecast: "
-                f"{', '.join(short[:5])}{', ...' if len(short) > 5 else ''}.",
+                f"chunk, were not trained on; they are forecast: {_listed(short)}.",
+                obj=self,
+                stacklevel=6,
+            )
+
+    def _warn_of_short(self, instances: dict[Key, Instance]) -> None:
+        """Warn of series that no training will warn of."""
+        rows = self.input_chunk_length
+        short = [one.name for one in instances.values() if len(one.y) < rows]
+        if short:
+            warn(
+                f"{_listed(short)} has fewer rows than the look-back window, {rows}: the window is "
+                "filled up with its first row, and forecasts are rough until there are as many. "
+                "After going back in time, give that many rows.",
                 obj=self,
                 stacklevel=6,
             )
@@ -575,8 +610,8 @@ class InformerForecaster(BaseForecaster):
             )
         values = self.model_.forecast(instances, steps, trainer=self._trainer_arguments())
         labels = {
-            key: labels_after(instance.y.index, instance.step, furthest)[steps[key] - 1]
-            for key, instance in instances.items()
+            key: _pick(labels_after(one.y.index, one.step, furthest), steps[key])
+            for key, one in instances.items()
         }
         table = np.concatenate(list(values.values()))
         if len(layout.y_columns) > 1:
@@ -610,7 +645,10 @@ class InformerForecaster(BaseForecaster):
         """Save to memory, or all or nothing to ``path`` + ``.zip``; parameters as in sktime."""
         if path is None or not isinstance(path, str | Path):
             return super().save(path, serialization_format)
-        return save_archive(super().save, path, serialization_format)
+        archive, refused = save_archive(super().save, path, serialization_format, type(self))
+        if refused:
+            warn(f"saved, but loading it again will fail: {refused}", obj=self)
+        return archive
 
     @classmethod
     def load_from_path(cls, serial: str | Path, trusted: bool = False) -> InformerForecaster:
@@ -666,3 +704,14 @@ class InformerForecaster(BaseForecaster):
             {**tiny, "output_chunk_length": 3, "quantiles": (0.1, 0.5, 0.9)},
             {**tiny, "output_chunk_length": 5, "quantiles": None, "scaler": None},
         ]
+
+
+def _listed(names: list[str]) -> str:
+    """Write out the first few names of series."""
+    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+
+
+def _pick(labels: pd.Index[Any], steps: npt.NDArray[np.int64]) -> pd.Index[Any]:
+    """Take the labels of some steps ahead, with their frequency if none is left out."""
+    is_whole = bool((np.diff(steps) == 1).all())
+    return labels[steps[0] - 1 : steps[-1]] if is_whole else labels[steps - 1]

@@ -18,6 +18,7 @@ import pytest
 import torch
 from pytorch_lightning.callbacks import Callback
 from sktime.forecasting.base import ForecastingHorizon
+from sktime.transformations.series.impute import Imputer
 from sktime.utils._testing.hierarchical import _make_hierarchical
 
 from informer_forecaster import InformerConfig, InformerForecaster
@@ -779,6 +780,7 @@ def test_the_horizon_is_needed_in_fit_only_without_an_output_length():
         ({"quantiles": (0.5,)}, "`quantiles` must be a tuple of numbers between 0 and 1"),
         ({"quantiles": (0.1, 1.0)}, r"`quantiles` must .* got \(0.1, 1.0\)"),
         ({"quantiles": 0.1}, "`quantiles` must be a tuple"),
+        ({"quantiles": (1e-7, 0.5)}, "`quantiles` must be a tuple of numbers between 0 and 1"),
         ({"past_covariates": "noise"}, r"For a single column write \('noise',\)"),
         ({"pl_trainer_kwargs": [1]}, "`pl_trainer_kwargs` must be a dict"),
         ({"pl_trainer_kwargs": {"max_epochs": 3}}, "Use `n_epochs`"),
@@ -822,8 +824,10 @@ def test_missing_values_name_the_remedy():
     for one in (broken, broken["a"]):
         with pytest.raises(ValueError, match=rf"`y` .*'a' .* is nan at 2001-04.*{remedy}"):
             make().fit(one, fh=FH)
-    with pytest.raises(ValueError, match=rf"`X` .*'driver' .* is nan at 2001-04.*{remedy}"):
+    joint = r"`Imputer\(\) \*\* InformerForecaster"
+    with pytest.raises(ValueError, match=rf"`X` .*'driver' .* is nan at 2001-04.*{joint}"):
         make().fit(y, broken_X, fh=FH)
+    assert (Imputer() ** make()).fit(y, broken_X, fh=FH).is_fitted
     table = pd.concat({"a": y, "b": broken}, names=["region", "month"])
     with pytest.raises(ValueError, match=rf"'a' of series 'b' is nan at 2001-04.*{remedy}"):
         make().fit(table, fh=FH)
@@ -934,8 +938,13 @@ def test_too_few_rows_name_how_many_are_needed():
 
 
 def test_early_stopping_needs_rows_of_its_own():
-    with pytest.raises(ValueError, match="`early_stopping_patience` needs a series of 10 rows"):
+    with pytest.raises(
+        ValueError, match=r"a series with 7 rows to train on besides 3 .* got 9 rows"
+    ):
         make(early_stopping_patience=1).fit(noise(9), fh=FH)
+    greedy = {"early_stopping_patience": 1, "validation_fraction": 0.97}
+    with pytest.raises(ValueError, match=r"to validate on, 0.97 of all; got 40 rows. .* smaller"):
+        make(**greedy).fit(noise(40), fh=FH)
 
 
 def test_columns_must_stay_the_same():
@@ -949,8 +958,6 @@ def test_columns_must_stay_the_same():
     single = make().fit(y[:30], X[["driver"]][:30], fh=FH)
     with pytest.raises(ValueError, match=r"`X` must have the columns .* got \['noise'\]"):
         single.predict(X=X[["noise"]][30:33])
-    with pytest.raises(ValueError, match=r"`X` must have the columns .* got \[\]"):
-        forecaster.update(y[30:32])
     with pytest.raises(ValueError, match=r"`y` must have the columns .*\['a'\]; got \['a', 'b'\]"):
         forecaster.update(y[30:32].assign(b=1.0), X[30:32])
 
