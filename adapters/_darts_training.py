@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from itertools import groupby, islice
+from itertools import chain, groupby, islice
 from typing import Any, NamedTuple
 
 import torch
@@ -123,10 +123,16 @@ class TrainingRecipe(PLForecastingModule):
     def configure_callbacks(self) -> list[Callback]:
         """Stop early, unless the user stops by a rule of their own."""
         is_fit = self.trainer.state.fn == TrainerFn.FITTING
-        is_given = any(isinstance(each, EarlyStopping) for each in self.trainer.callbacks)
-        if not is_fit or is_given or self._patience is None:
+        if not is_fit or self._patience is None or not self.keeps_best_weights(self.trainer):
             return []
         return [KeepBestWeights(self._patience)]
+
+    def keeps_best_weights(self, trainer: Any) -> bool:
+        """Whether a training with this trainer stops early by itself, if a series validates."""
+        # One of ours is left over from an earlier fit, and will be replaced.
+        stoppers = [each for each in trainer.callbacks if isinstance(each, EarlyStopping)]
+        is_given = any(not isinstance(each, KeepBestWeights) for each in stoppers)
+        return self._patience is not None and not is_given
 
     def configure_gradient_clipping(
         self,
@@ -166,11 +172,11 @@ class TrainingRecipe(PLForecastingModule):
         """
         count = self.count_training_series()
         loader = self.trainer.train_dataloader
-        batch_size = loader.batch_size or 1
         # Drawing the windows of the epoch must not change what training draws.
         with torch.random.fork_rng(devices=[]):
-            most = self.trainer.num_training_batches * batch_size
-            indices = sorted(islice(loader.sampler, int(most)))
+            batches = list(islice(loader.batch_sampler, int(self.trainer.num_training_batches)))
+        indices = sorted(chain.from_iterable(batches))
+        batch_size = max(map(len, batches), default=1)
         arguments = {"collate_fn": loader.collate_fn, "num_workers": loader.num_workers}
         size = len(loader.dataset) // count if count >= num_folds else 1
         parts = len(loader.dataset) // size

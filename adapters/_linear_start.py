@@ -69,7 +69,8 @@ def fit_linear_map(
         x, y = _rows(batch, norm)
         if regression is None:
             regression = RidgeRegression(x.shape[2], y.shape[2], x.shape[1], x.device)
-        regression.add(x, y, fold)
+        taught = x.any(2).any(1)
+        regression.add(x[taught], y[taught], fold)
     if regression is None:
         return None
     regression.reduce(lambda sums: strategy.reduce(sums, reduce_op="sum"))
@@ -88,7 +89,8 @@ def fit_linear_map(
 def _rows(batch: TorchTrainingBatch, norm: Any) -> tuple[Tensor, Tensor]:
     """Inputs ``(B, C, L + 1)`` and outputs ``(B, C, H)``; windows weigh as they do in the loss.
 
-    The loss is in the units of the series: a window counts by the square of its deviation.
+    The loss is in the units of the series: a window counts by the square of its deviation. It also
+    counts by its sample weight, averaged over the horizon.
     """
     past, future = batch.past_target, batch.future_target
     assert future is not None  # of a training batch
@@ -97,6 +99,9 @@ def _rows(batch: TorchTrainingBatch, norm: Any) -> tuple[Tensor, Tensor]:
         norm(past)
         past, future, deviation = past - norm.mean, future - norm.mean, norm.stdev
     x = torch.cat([past, deviation], dim=1)
+    if batch.sample_weight is not None:
+        root = batch.sample_weight.mean(1, keepdim=True).sqrt()
+        x, future = root * x, root * future
     return x.transpose(1, 2), future.transpose(1, 2)
 
 

@@ -71,6 +71,7 @@ def check_arguments(arguments: dict[str, Any]) -> None:
     time_features = arguments["time_features"]
     if not isinstance(time_features, bool) and time_features != "all":
         raise ValueError(f"`time_features` must be True, False or 'all'; got {time_features!r}.")
+    _check_encoders(arguments.get("add_encoders"))
     for name in ("use_static_covariates", "compile_network"):
         if not isinstance(arguments[name], bool):
             raise ValueError(f"`{name}` must be True or False; got {arguments[name]!r}.")
@@ -98,6 +99,17 @@ def check_arguments(arguments: dict[str, Any]) -> None:
         raise ValueError(
             "`likelihood` must be an object of `darts.utils.likelihood_models.torch` or None; got "
             f"{likelihood!r}. Give for example `QuantileRegression()`."
+        )
+
+
+def _check_encoders(encoders: Any) -> None:
+    """Raise unless the user's own encoders are in lists, which calendar features can join."""
+    own = encoders.get("custom") if isinstance(encoders, dict) else encoders
+    are_lists = isinstance(own, dict) and isinstance(own.get("future", []), list | tuple)
+    if own is not None and not (are_lists and isinstance(encoders, dict)):
+        raise ValueError(
+            "`add_encoders` must be None or a dictionary, with encoders of one's own in lists, as "
+            f"{{'custom': {{'future': [function]}}}}; got {encoders!r}."
         )
 
 

@@ -38,6 +38,7 @@ from ._validation import (
     check_length,
     check_static_covariates,
     check_type,
+    label,
 )
 from .time_features import FloatArray, TimeFeatures, informative_features
 
@@ -334,7 +335,7 @@ class InformerModel(SealedFilesModel):
         if features is None:
             return self._user_encoders
         encoders = dict(self._user_encoders or {})
-        custom = dict(encoders.get("custom", {}))
+        custom = dict(encoders.get("custom") or {})
         custom["future"] = [*custom.get("future", []), features]
         return {**encoders, "custom": custom}
 
@@ -396,10 +397,22 @@ class InformerModel(SealedFilesModel):
                 sum(self._target_window_lengths),
                 "input_chunk_length + output_chunk_shift + output_chunk_length",
             )
+            future = f"{prefix}future_covariates"
+            self._check_samples(future, kwargs.get(future))
             if self.considers_static_covariates:
                 check_static_covariates(f"{prefix}series", target)
         self.add_encoders = self._encoders_with(self._choose_time_features(as_list(series)))
         return super()._setup_for_fit_from_dataset(series=series, **kwargs)
+
+    def _check_samples(self, name: str, given: Any) -> None:
+        """Raise if calendar features, which are one path, would join several sample paths."""
+        for position, one in enumerate(as_list(given)):
+            if self._time_features and one.is_stochastic:
+                raise ValueError(
+                    f"{label(name, given, position)} must be one path beside calendar features; "
+                    f"got {one.n_samples} samples. Give its `mean()` or a quantile, or choose "
+                    "`time_features=False`."
+                )
 
     def _trained_part(self, series: Any, samples: int | None, stride: int | None) -> Any:
         """The end of each series that its last ``samples`` windows, ``stride`` apart, lie in."""
@@ -415,6 +428,13 @@ class InformerModel(SealedFilesModel):
         if self.model is not None:
             wide = self.model.dtype == torch.float64
         return LARGEST_VALUE[64 if wide else 32]
+
+    def _train(
+        self, trainer: Any, model: PLForecastingModule, datamodule: Any, load_best: bool = False
+    ) -> None:
+        # The best weights will be in, those of the start among them, of which there is no file.
+        keeps_best = model.keeps_best_weights(trainer) and len(datamodule.val_dataloader()) > 0
+        super()._train(trainer, model, datamodule, load_best and not keeps_best)
 
     # Darts keeps trainer, covariates and seed on the model: threads would mix up each other's.
 
@@ -449,6 +469,8 @@ class InformerModel(SealedFilesModel):
     def historical_forecasts(self, series: Any, *args: Any, **kwargs: Any) -> Any:
         """Check the series and forecast at many origins."""
         check_type("series", series, required=True)
+        if kwargs.get("retrain", True) is False:
+            self._check_covariates_given(kwargs)
         return super().historical_forecasts(series, *args, **kwargs)
 
     def _setup_for_predict_from_dataset(
@@ -457,6 +479,7 @@ class InformerModel(SealedFilesModel):
         target = self.training_series if series is None else series
         for name in ("past_covariates", "future_covariates"):
             check_type(name, kwargs.get(name))
+        self._check_samples("future_covariates", kwargs.get("future_covariates"))
         check_length("series", target, self.input_chunk_length, "input_chunk_length")
         self._check_covariates_given(kwargs)
         prepared: dict[str, Any] = super()._setup_for_predict_from_dataset(
@@ -475,6 +498,13 @@ class InformerModel(SealedFilesModel):
             ("future_covariates", future_encoded, self.future_covariate_series),
         ):
             expected = (widths[name] or 0) - encoded
+            for position, one in enumerate(as_list(given.get(name))):
+                if one.n_components != expected:
+                    remedy = "Give those of the training." if expected else "Leave them out."
+                    raise ValueError(
+                        f"{label(name, given[name], position)} must have {expected} components, as "
+                        f"in training; got {one.n_components}. {remedy}"
+                    )
             if expected > 0 and given.get(name) is None and known is None:
                 raise ValueError(
                     f"`{name}` must be given, as the model was trained with {expected} of them; "
@@ -515,7 +545,21 @@ class InformerModel(SealedFilesModel):
     def _ckpt_skipped_params(self) -> list[str]:
         # Nothing in the network depends on these: its weights move between them.
         free = ["input_chunk_length", "output_chunk_length", "start_token_length", "dropout"]
-        return [*super()._ckpt_skipped_params, *free, "compile_network"]
+        return [*super()._ckpt_skipped_params, *free, "compile_network", "patch_length"]
+
+    def _check_ckpt_parameters(self, tfm_save: TorchForecastingModel) -> None:
+        super()._check_ckpt_parameters(tfm_save)
+        # Where none was chosen it follows from the input length, which may be another one there.
+        saved = tfm_save._architecture["patch_length"]
+        if self.model_params.get("patch_length") is None:
+            self._architecture["patch_length"] = saved
+            if "patch_length" in self.model_params:
+                self.model_params["patch_length"] = saved
+        elif self._architecture["patch_length"] != saved:
+            raise ValueError(
+                f"`patch_length` must be that of the saved weights, {saved}; got "
+                f"{self._architecture['patch_length']}. Give that number, or leave it out."
+            )
 
     # Exchange: files that hold data only, and are read without unpickling
 

@@ -202,9 +202,39 @@ def test_training_resumes_from_a_checkpoint(checkpointed, waves):
 
 def test_load_best_leaves_the_best_weights(tiny_model, waves, tmp_path):
     place = {"model_name": "best", "work_dir": str(tmp_path)}
-    model = tiny_model(n_epochs=3, save_checkpoints=True, optimizer_kwargs={"lr": 0.5}, **place)
+    steep = {"n_epochs": 3, "optimizer_kwargs": {"lr": 0.5}}
+    model = tiny_model(save_checkpoints=True, early_stopping_patience=None, **steep, **place)
     model.fit(waves(), val_series=waves(seed=1), load_best=True)
     assert_equal_weights(model, InformerModel.load_from_checkpoint(**place, best=True))
+
+
+def test_load_best_keeps_the_start_where_no_epoch_is_better(tiny_model, waves, tmp_path):
+    """Of the start there is no checkpoint."""
+    steep = {"n_epochs": 2, "optimizer_kwargs": {"lr": 1.0}, "save_checkpoints": True}
+    steep |= {"work_dir": str(tmp_path)}
+    start = tiny_model(n_epochs=1, optimizer_kwargs={"lr": 0.0})
+    start.fit(waves(), val_series=waves(seed=1))
+    model = tiny_model(model_name="steep", **steep)
+    model.fit(waves(), val_series=waves(seed=1), load_best=True)
+    assert_equal_weights(model, start)
+
+
+@pytest.mark.parametrize("change", [{}, {"patch_length": 3}])
+def test_weights_bring_the_length_of_their_patches_along(tiny_model, waves, tmp_path, change):
+    """Where none was chosen it follows from the look-back: 3 steps of 48, and 6 of 96."""
+    model = tiny_model(48, 12).fit(waves(100))
+    model.save(str(tmp_path / "model.pt"))
+    other = tiny_model(96, 12, **change)
+    other.load_weights(str(tmp_path / "model.pt"))
+    forecast = other.predict(12, waves(100))
+    other.save(str(tmp_path / "other.pt"))
+    assert InformerModel.load(str(tmp_path / "other.pt")).predict(12, waves(100)) == forecast
+    other.save_pretrained(tmp_path / "other")
+    assert InformerModel.from_pretrained(tmp_path / "other").predict(12, waves(100)) == forecast
+    with pytest.raises(
+        ValueError, match="`patch_length` must be that of the saved weights, 3; got"
+    ):
+        tiny_model(96, 12, patch_length=6).load_weights(str(tmp_path / "model.pt"))
 
 
 def test_a_checkpoint_is_not_overwritten_unasked(checkpointed, tiny_model, waves):

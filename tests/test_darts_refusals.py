@@ -69,3 +69,36 @@ def test_values_too_large_for_the_network_are_refused(
             tiny_model(trainer=trainer).fit(**given(refused))
         with pytest.raises(ValueError, match=rf"`{name}` must .* magnitude up to \de\+.*Scaler"):
             model.predict(4, **given(refused))
+
+
+def test_covariates_that_the_training_had_not_are_named(tiny_model, waves):
+    """Without the calendar features, of which the user knows nothing."""
+    series, one = waves(), waves(60)
+    plain, taught = tiny_model().fit(series), tiny_model().fit(series, future_covariates=one)
+    with pytest.raises(ValueError, match=r"`future_covariates` must have 0 components, .* got 1"):
+        plain.predict(4, future_covariates=one)
+    with pytest.raises(ValueError, match=r"`future_covariates` must have 0 components, .* got 1"):
+        plain.historical_forecasts(series, retrain=False, future_covariates=one)
+    with pytest.raises(ValueError, match=r"`future_covariates` must have 1 components, .* got 2"):
+        taught.predict(4, future_covariates=one.stack(one))
+
+
+def test_sample_paths_beside_calendar_features_are_refused(tiny_model, waves):
+    one = waves(60)
+    paths = one.with_values(np.repeat(one.all_values(), 3, axis=2))
+    rule = "`future_covariates` must be one path beside calendar features; got 3 samples"
+    with pytest.raises(ValueError, match=rule):
+        tiny_model().fit(waves(), future_covariates=paths)
+    with pytest.raises(ValueError, match=rule):
+        tiny_model().fit(waves(), future_covariates=one).predict(4, future_covariates=paths)
+    tiny_model(time_features=False).fit(waves(), future_covariates=paths)
+
+
+@pytest.mark.parametrize(
+    "encoders",
+    [{"custom": {"future": len}}, {"custom": {"future": None}}, {"custom": [1]}, [1]],
+    ids=str,
+)
+def test_encoders_that_are_no_lists_are_refused(tiny_model, encoders):
+    with pytest.raises(ValueError, match="`add_encoders` must be None or a dictionary"):
+        tiny_model(add_encoders=encoders)

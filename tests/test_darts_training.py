@@ -7,12 +7,16 @@ import pytest
 import torch
 from darts import TimeSeries
 from darts.dataprocessing.transformers import Scaler
-from darts.metrics import mape
+from darts.metrics import mae, mape
 from darts.utils.data import SequentialTorchTrainingDataset
+from darts.utils.likelihood_models.torch import QuantileRegression
+from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import Callback, EarlyStopping
+from torch.utils.data import BatchSampler, RandomSampler
 from torchmetrics import MeanAbsoluteError, MetricCollection
 
 from informer_forecaster import InformerModel
+from informer_forecaster.adapters import _darts_module
 
 TINY_PAPER = {"d_model": 16, "nhead": 2, "dim_feedforward": 16, "batch_size": 8}
 PAST, FUTURE = "past_covariates", "future_covariates"
@@ -104,9 +108,61 @@ def test_weights_of_zero_teach_nothing_and_weights_of_one_everything(tiny_model,
     ones = series.with_values(np.ones(series.shape))
     plain = weights(tiny_model().fit(series))
     assert changed(plain, weights(tiny_model().fit(series, sample_weight=ones))) == set()
-    initial = weights(tiny_model(optimizer_kwargs={"lr": 0.0}).fit(series))
+    still = tiny_model(optimizer_kwargs={"lr": 0.0})
+    initial = weights(still.fit(series, sample_weight=ones - 1))
     untaught = weights(tiny_model().fit(series, sample_weight=ones - 1))
     assert changed(initial, untaught) == set()
+    assert not untaught["lookback_skip.weight"].any()
+
+
+def test_what_has_no_weight_is_not_in_the_start_either(tiny_model, waves):
+    """A broken sensor for half of the time: the linear map has to be that of the other half."""
+    series = waves(400).astype(np.float32)
+    broken = series.values().copy()
+    broken[:200] = np.random.default_rng(0).normal(scale=50, size=(200, 1))
+    broken = series.with_values(broken)
+    weight = series.with_values((np.arange(400) >= 212).astype(np.float32)[:, None])
+
+    def error(**given):
+        whole = {"limit_train_batches": None}
+        model = tiny_model(12, 4, optimizer_kwargs={"lr": 0.0}, trainer=whole, **given)
+        model.fit(broken, sample_weight=weight)
+        options = {"retrain": False, "start": 250, "start_format": "position"}
+        return model.backtest(series, **options, metric=mae)
+
+    assert error() < 0.15
+    assert error(likelihood=QuantileRegression([0.1, 0.5, 0.9])) < 0.15
+    weight = None
+    assert error() > 0.3
+
+
+def test_a_trainer_that_is_used_again_brings_no_weights_along(tiny_model, waves):
+    """Its early stopping has the best weights of the model before."""
+    quiet = dict.fromkeys(("enable_progress_bar", "enable_model_summary", "logger"), False)
+    trainer = Trainer(accelerator="cpu", max_epochs=2, enable_checkpointing=False, **quiet)
+    first = waves(dtype=np.float32)
+    tiny_model().fit(first, val_series=first, trainer=trainer)
+    trainer.fit_loop.max_epochs = 4
+    other, alone = waves(60, seed=5, dtype=np.float32), tiny_model(n_epochs=2)
+    again = tiny_model().fit(other, val_series=other, trainer=trainer)
+    alone.fit(other, val_series=other)
+    name = "lookback_skip.weight"
+    torch.testing.assert_close(weights(again)[name], weights(alone)[name])
+
+
+def test_the_start_sees_what_a_batch_sampler_draws(tiny_model, waves, monkeypatch):
+    seen = []
+
+    def record(batches, *_, **__):
+        seen.extend(len(batch.past_target) for _, batch in batches)
+
+    monkeypatch.setattr(_darts_module, "fit_linear_map", record)
+    series = waves(60)
+    sampler = BatchSampler(RandomSampler(range(49)), 16, drop_last=False)
+    loader = {"batch_sampler": sampler, "shuffle": False, "batch_size": 1}
+    whole = {"limit_train_batches": None}
+    tiny_model(trainer=whole).fit(series, dataloader_kwargs=loader)
+    assert seen == [10, 10, 10, 10, 9]
 
 
 @pytest.mark.parametrize("weight", ["linear", "exponential"])
