@@ -20,6 +20,7 @@ from informer_forecaster.adapters import _darts_module
 
 TINY_PAPER = {"d_model": 16, "nhead": 2, "dim_feedforward": 16, "batch_size": 8}
 PAST, FUTURE = "past_covariates", "future_covariates"
+WHOLE = {"limit_train_batches": None}
 PROJECTION = {"projection.weight", "projection.bias"}
 
 
@@ -124,8 +125,7 @@ def test_what_has_no_weight_is_not_in_the_start_either(tiny_model, waves):
     weight = series.with_values((np.arange(400) >= 212).astype(np.float32)[:, None])
 
     def error(**given):
-        whole = {"limit_train_batches": None}
-        model = tiny_model(12, 4, optimizer_kwargs={"lr": 0.0}, trainer=whole, **given)
+        model = tiny_model(12, 4, optimizer_kwargs={"lr": 0.0}, trainer=WHOLE, **given)
         model.fit(broken, sample_weight=weight)
         options = {"retrain": False, "start": 250, "start_format": "position"}
         return model.backtest(series, **options, metric=mae)
@@ -143,7 +143,7 @@ def test_a_trainer_that_is_used_again_brings_no_weights_along(tiny_model, waves)
     first = waves(dtype=np.float32)
     tiny_model().fit(first, val_series=first, trainer=trainer)
     trainer.fit_loop.max_epochs = 4
-    other, alone = waves(60, seed=5, dtype=np.float32), tiny_model(n_epochs=2)
+    other, alone = waves(60, seed=5, dtype=np.float32), tiny_model(trainer=WHOLE)
     again = tiny_model().fit(other, val_series=other, trainer=trainer)
     alone.fit(other, val_series=other)
     name = "lookback_skip.weight"
@@ -160,8 +160,7 @@ def test_the_start_sees_what_a_batch_sampler_draws(tiny_model, waves, monkeypatc
     series = waves(60)
     sampler = BatchSampler(RandomSampler(range(49)), 16, drop_last=False)
     loader = {"batch_sampler": sampler, "shuffle": False, "batch_size": 1}
-    whole = {"limit_train_batches": None}
-    tiny_model(trainer=whole).fit(series, dataloader_kwargs=loader)
+    tiny_model(trainer=WHOLE).fit(series, dataloader_kwargs=loader)
     assert seen == [10, 10, 10, 10, 9]
 
 
