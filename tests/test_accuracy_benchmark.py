@@ -199,6 +199,17 @@ def test_the_page_is_that_of_the_rows(script):
     text = page.PAGE.read_text(encoding="utf-8")
     rows = script("results").read(page.RESULTS)
     assert page.make_page(text, rows) == text, "run docs/benchmarks/accuracy_page.py"
+    readme = page.README.read_text(encoding="utf-8")
+    assert page.make_readme(readme, rows) == readme, "run docs/benchmarks/accuracy_page.py"
+
+
+def test_a_mean_over_fewer_horizons_is_not_shown(script):
+    page = script("accuracy_page")
+    rows = make_rows(*(("informer", horizon, 0, 0.4) for horizon in (96, 192, 336)))
+    nothing = page.read_published().iloc[:0]
+    assert "| this package's default |  |  |  |" in page.make_summary(rows, nothing)
+    whole = make_rows(*(("informer", h, 0, 0.1 * i) for i, h in enumerate((96, 192, 336, 720))))
+    assert "| this package's default | 0.150 |  |  |" in page.make_summary(whole, nothing)
 
 
 def make_rows(*cells: tuple[str, int, int, float]) -> pd.DataFrame:

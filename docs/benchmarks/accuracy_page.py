@@ -24,6 +24,7 @@ FOLDER = Path(__file__).parent
 RESULTS = FOLDER / "ett.csv"
 PUBLISHED = FOLDER / "published.csv"
 PAGE = FOLDER.parent / "accuracy.md"
+README = FOLDER.parents[1] / "README.md"
 BEGIN = "<!-- written by docs/benchmarks/accuracy_page.py -->\n"
 END = "<!-- to here -->\n"
 PUBLISHED_MARK = "published: "
@@ -120,14 +121,39 @@ def ablations(rows: pd.DataFrame) -> Iterator[tuple[str, str]]:
             yield f"Ablation: {name.replace('-', ' ')}, {dataset}, {features}", table
 
 
-def make_page(text: str, rows: pd.DataFrame) -> str:
-    """Put the tables of the rows between the marks of the page."""
+def make_summary(rows: pd.DataFrame, published: pd.DataFrame) -> str:
+    """Make the table of the README: the default's mean error beside those that papers state."""
+    own = rows[(rows["method"] == "informer") & (rows["features"] == "multivariate")]
+    models = ("PatchTST/64", "DLinear", "Informer")
+    stated = [[PUBLISHED_MARK + m, *_means(published[published["model"] == m])] for m in models]
+    return make_table(["", *DATASETS], [["this package's default", *_means(own)], *stated])
+
+
+def _means(rows: pd.DataFrame) -> list[str]:
+    """Average the squared errors over the standard horizons, on each data set that has them all."""
+    table = rows[rows["lookback"].notna()].pivot_table("mse", "dataset", "horizon")
+    table = table.reindex(index=list(DATASETS), columns=list(STANDARD_HORIZONS))
+    means = table.mean(axis=1, skipna=False)
+    return [f"{mean:.3f}" if mean > 0 else "" for mean in means]
+
+
+def _between_marks(text: str, body: str) -> str:
     head, _, rest = text.partition(BEGIN)
     _, _, tail = rest.partition(END)
+    return f"{head}{BEGIN}\n{body}\n{END}{tail}"
+
+
+def make_readme(text: str, rows: pd.DataFrame) -> str:
+    """Put the summary of the rows between the marks of the README."""
+    return _between_marks(text, make_summary(rows, read_published()))
+
+
+def make_page(text: str, rows: pd.DataFrame) -> str:
+    """Put the tables of the rows between the marks of the page."""
     tables = [*sections(rows, read_published()), *ablations(rows)]
     shown = [f"![{one.alt}](figures/{one.name})\n" for one in FIGURES if len(one.choose(rows))]
     body = "\n".join([*shown, *(f"### {heading}\n\n{table}" for heading, table in tables)])
-    return f"{head}{BEGIN}\n{body}\n{END}{tail}"
+    return _between_marks(text, body)
 
 
 def _of_errors(rows: pd.DataFrame) -> pd.DataFrame:
@@ -224,3 +250,4 @@ def write_page(rows: pd.DataFrame, page: Path = PAGE) -> None:
 
 if __name__ == "__main__":
     write_page(read(RESULTS))
+    README.write_text(make_readme(README.read_text(encoding="utf-8"), read(RESULTS)), "utf-8")
