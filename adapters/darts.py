@@ -380,6 +380,7 @@ class InformerModel(SealedFilesModel):
 
     def _setup_for_fit_from_dataset(self, series: Any, **kwargs: Any) -> Any:
         check_type("series", series, required=True)
+        self._check_precision(kwargs.get("trainer"))
         largest = self._largest_value(as_list(series)[0], kwargs.get("trainer"))
         for prefix, target in (("", series), ("val_", kwargs.get("val_series"))):
             check_type(f"{prefix}series", target)
@@ -420,6 +421,16 @@ class InformerModel(SealedFilesModel):
             return series
         used = sum(self._target_window_lengths) + (samples - 1) * (stride or 1)
         return [one[-used:] for one in as_list(series)]
+
+    def _check_precision(self, trainer: Any) -> None:
+        """Raise where Adam would divide zero by zero: its `eps` of 1e-8 is 0 in half precision."""
+        given = self.trainer_params.get("precision") if trainer is None else trainer.precision
+        if given == "16-true" and self.pl_module_params["optimizer_kwargs"].get("eps", 0) < 1e-7:
+            raise ValueError(
+                "`precision` of the trainer must not be '16-true' with an `eps` of the optimizer "
+                "below 1e-7, which is 0 there; got the default. Choose '16-mixed' or 'bf16-true', "
+                "or give `optimizer_kwargs={'eps': 1e-4}`."
+            )
 
     def _largest_value(self, series: TimeSeries, trainer: Any = None) -> float:
         """Largest value for the number format that the network has, or will have by ``series``."""

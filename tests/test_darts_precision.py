@@ -76,3 +76,13 @@ def test_another_precision_than_in_training_can_be_forecast(tiny_model, waves):
     model = tiny_model().fit(waves(dtype=np.float32))
     wide = model.predict(4, waves(dtype=np.float64))
     assert np.allclose(wide.values(), model.predict(4).values(), rtol=1e-5)
+
+
+def test_half_weights_need_an_eps_that_they_can_hold(tiny_model, waves):
+    """Adam divides by the gradient's size plus `eps`: both are zero at the first step."""
+    half = {"trainer": {"precision": "16-true"}}
+    series = waves(dtype=np.float32)
+    with pytest.raises(ValueError, match="`precision` of the trainer must not be '16-true'"):
+        tiny_model(**half).fit(series)
+    model = tiny_model(**half, optimizer_kwargs={"lr": 1e-3, "eps": 1e-4}).fit(series)
+    assert np.isfinite(model.predict(4).values()).all()

@@ -152,3 +152,22 @@ def test_a_result_names_what_it_holds(explainer):
         result.plot_attention(head=2)
     with refuses("`channel` must be one of ['wave_0', 'wave_1']; got 'all'"):
         result.plot_sparsity(channel="all")
+
+
+def test_lists_of_any_kind_name_horizons(explainer):
+    some = explainer.explain(horizons=np.arange(1, 3)).get_completeness()
+    assert some.equals(explainer.explain(horizons=[1, 2]).get_completeness())
+
+
+def test_an_empty_foreground_and_a_number_for_a_component_are_named(explainer):
+    with refuses("`foreground_series` must hold at least one Darts TimeSeries"):
+        explainer.explain([])
+    with refuses("`target_components` must name components of the forecast", "got [0]"):
+        explainer.explain(target_components=0)
+
+
+def test_shares_of_a_constant_are_zero(tiny_model, waves):
+    """Nothing is added to the baseline, and nothing divided by nothing."""
+    constant = waves().with_values(np.full((40, 1), 5.0))
+    shares = InformerExplainer(tiny_model().fit(constant)).explain(horizons=1).get_shares(1)
+    assert np.isfinite(shares).all()

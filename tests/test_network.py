@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -250,3 +251,25 @@ def test_a_bad_shape_is_refused(position: int) -> None:
     plain = Informer(InformerConfig(24, 12, 2, **SMALL))
     with pytest.raises(ValueError, match="`past_covariates` must be left out"):
         plain(torch.randn(1, 24, 2), torch.randn(1, 24, 1))
+
+
+@pytest.mark.parametrize("attention", ["prob", "full"])
+def test_no_samples_give_no_forecasts(attention: str) -> None:
+    """The last share of a data set may be empty."""
+    config = InformerConfig(
+        48, 12, 1, patch_length=1, sampling_factor=1, d_model=8, nhead=2, attention=attention
+    )
+    assert Informer(config)(torch.zeros(0, 48, 1)).shape == (0, 12, 1, 1)
+
+
+@pytest.mark.parametrize("given", [torch.zeros(48, 2), np.zeros((1, 48, 2)), [1.0]], ids=type)
+def test_what_is_no_batch_is_named(given: object) -> None:
+    network = Informer(InformerConfig(48, 12, 2, d_model=8, nhead=2))
+    with pytest.raises(ValueError, match=r"`past_target` must be a tensor \(B, L, C\), with"):
+        network(given)
+
+
+def test_switches_of_numpy_are_switches() -> None:
+    assert InformerConfig(48, 12, 1, distil=np.False_).distil is False
+    with pytest.raises(ValueError, match="`sparsity` must be one of"):
+        InformerConfig(48, 12, 1, sparsity=np.array(["moment"]))

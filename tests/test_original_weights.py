@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from informer_forecaster import load_original_weights
+from informer_forecaster import Informer, load_original_weights
 
 LENGTHS = {"input_chunk_length": 24, "output_chunk_length": 8, "start_token_length": 12}
 HEADS = 2
@@ -352,3 +352,50 @@ def test_a_file_can_run_no_code(tmp_path):
     torch.save({**make_state_dict(), "trap": Trap()}, tmp_path / "checkpoint.pth")
     with pytest.raises(ValueError, match="holds more than tensors"):
         load_original_weights(tmp_path / "checkpoint.pth", **LENGTHS, nhead=HEADS)
+
+
+@pytest.mark.parametrize("mix", [True, False])
+def test_the_state_dict_fits_networks_that_mix_alike(tmp_path, mix):
+    """Mixed heads are no weights: another network would take these and forecast otherwise."""
+    path = tmp_path / "checkpoint.pth"
+    torch.save(make_state_dict(), path)
+    network = load_original_weights(path, **LENGTHS, nhead=HEADS, mix=mix)
+    plain, alike = (
+        Informer(network.config),
+        load_original_weights(path, **LENGTHS, nhead=HEADS, mix=mix),
+    )
+    alike.load_state_dict(network.state_dict())
+    if mix:
+        with pytest.raises(RuntimeError, match="mixes_heads"):
+            plain.load_state_dict(network.state_dict())
+    else:
+        plain.load_state_dict(network.state_dict())
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"PK\x03\x04 cut short"])
+def test_a_damaged_file_is_named(tmp_path, content):
+    path = tmp_path / "checkpoint.pth"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"checkpoint\.pth holds more than tensors, or is damaged"):
+        load_original_weights(path, **LENGTHS, nhead=HEADS)
+
+
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        ({1: torch.zeros(2)}, "must hold a state dict, names and tensors"),
+        ({**make_state_dict(), "projection.weight": torch.zeros(4)}, "has no .* of 2 dimensions"),
+        ({**make_state_dict(), "projection.weight": torch.zeros(99, 8)}, "columns that it reads"),
+    ],
+    ids=["names", "dimensions", "columns"],
+)
+def test_weights_of_another_form_are_named(tmp_path, state, message):
+    path = tmp_path / "checkpoint.pth"
+    torch.save(state, path)
+    with pytest.raises(ValueError, match=message):
+        load_original_weights(path, **LENGTHS, nhead=HEADS)
+
+
+def test_mix_is_a_switch(tmp_path):
+    with pytest.raises(ValueError, match="`mix` must be True or False; got 'no'"):
+        load_original_weights(tmp_path / "none", **LENGTHS, nhead=HEADS, mix="no")

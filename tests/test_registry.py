@@ -107,3 +107,26 @@ def test_a_factory_is_callable_and_makes_modules():
     register_attention("mine", lambda *_: "full")
     with pytest.raises(ValueError, match=r"'mine' must make a torch.nn.Module; got 'full'"):
         Informer(InformerConfig(**SIZES, attention="mine"))
+
+
+@pytest.mark.parametrize(
+    ("change", "got"),
+    [
+        (lambda v: v[:1], r"\(1, 2, "),
+        (lambda v: v[:, :, :1], r"\(6, 2, 1, 4\)"),
+        (lambda v: v.transpose(1, 2), r"\(6, 16, "),
+        (lambda v: (v, None), "tuple"),
+    ],
+    ids=["one sample", "one row", "heads last", "two results"],
+)
+def test_an_output_of_another_shape_is_refused(change, got):
+    """A smaller one would be repeated over the batch or the queries, and nobody told."""
+
+    class Wrong(nn.Module):
+        def forward(self, *heads):
+            return change(heads[2])
+
+    register_attention("wrong", lambda *_: Wrong())
+    network = Informer(InformerConfig(**SIZES, **SMALL, attention="wrong"))
+    with pytest.raises(ValueError, match=f"attention Wrong must return a tensor .* got {got}"):
+        network(torch.randn(3, 16, 2))

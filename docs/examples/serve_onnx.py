@@ -54,8 +54,8 @@ class Service:
     path : str
         The file that ``to_onnx`` wrote.
     features : sequence of str
-        Calendar features of the model: ``informative_features(frequency)`` tells them where the
-        model was trained; none with ``time_features=False``.
+        Calendar features of the model, which its ``add_encoders`` shows; none with
+        ``time_features=False``.
     """
 
     def __init__(self, path: str, features: Sequence[str]) -> None:
@@ -118,7 +118,7 @@ def make_server(service: Service, port: int) -> ThreadingHTTPServer:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             try:
                 status, answer = 200, service.forecast(json.loads(body))
-            except (KeyError, TypeError, ValueError) as error:
+            except (IndexError, KeyError, TypeError, ValueError) as error:
                 status, answer = 400, {"error": f"{type(error).__name__}: {error}"}
             self.send_response(status)
             self.send_header("Content-Type", "application/json")

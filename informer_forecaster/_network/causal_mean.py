@@ -57,7 +57,7 @@ def _running_sums(x: Tensor, *, reverse: bool) -> Tensor:
         totals.shape[0] * totals.shape[1], -1, -1
     )
     sums = torch.baddbmm(carried.flatten(0, 1).unsqueeze(1), triangle, blocks.flatten(0, 1))
-    sums = sums.view(batch, -1, rows.shape[2])[:, :length]
+    sums = sums.view(batch, rows.shape[1], rows.shape[2])[:, :length]
     return sums.unflatten(2, (heads, -1)).transpose(1, 2)
 
 

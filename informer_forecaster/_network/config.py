@@ -138,8 +138,11 @@ class InformerConfig:
                 count = check_integer(name, getattr(self, name), minimum)
                 object.__setattr__(self, name, count)
         for name in _SWITCHES:
-            if not isinstance(getattr(self, name), bool):
-                raise ValueError(f"`{name}` must be True or False; got {getattr(self, name)!r}.")
+            # Of numpy too, by its name: the network needs no numpy.
+            given = getattr(self, name)
+            if type(given).__name__ not in ("bool", "bool_"):
+                raise ValueError(f"`{name}` must be True or False; got {given!r}.")
+            object.__setattr__(self, name, bool(given))
         check_choice("activation", self.activation, ACTIVATIONS)
         check_attention(self.attention)
         check_choice("sparsity", self.sparsity, SPARSITIES)
@@ -274,5 +277,8 @@ def check_integer(name: str, value: object, minimum: int) -> int:
 
 def check_choice(name: str, value: object, choices: Collection[str]) -> None:
     """Raise unless ``value`` is one of ``choices``."""
-    if value not in choices:
+    is_known = any(
+        value is choice or (isinstance(value, str) and value == choice) for choice in choices
+    )
+    if not is_known:
         raise ValueError(f"`{name}` must be one of {', '.join(map(repr, choices))}; got {value!r}.")

@@ -22,7 +22,7 @@ def fold_patches(x: Tensor, patch_length: int, *, pad_left: bool) -> Tensor:
              [1., 2.],
              [3., 4.]]])
     """
-    # NOTE[DIFF] the paper has one token for each step, which is the default.
+    # NOTE[DIFF] the paper has one token for each step; by default up to 24 steps share one here.
     missing = -x.shape[1] % patch_length
     if missing:
         end = x[:, :1] if pad_left else x[:, -1:]

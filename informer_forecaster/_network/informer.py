@@ -132,7 +132,15 @@ class Informer(nn.Module):
         future_covariates: Tensor | None,
         static_covariates: Tensor | None,
     ) -> None:
-        config, batch = self.config, past_target.shape[0]
+        config = self.config
+        given: object = past_target
+        if not isinstance(given, Tensor) or given.dim() != 3:
+            got = f"the shape {tuple(given.shape)}" if isinstance(given, Tensor) else type(given)
+            raise ValueError(
+                "`past_target` must be a tensor (B, L, C), with a dimension for the batch; got "
+                f"{got}."
+            )
+        batch = past_target.shape[0]
         steps = config.input_chunk_length
         total = steps + config.output_chunk_length
         _check_shape("past_target", past_target, (batch, steps, config.num_targets))

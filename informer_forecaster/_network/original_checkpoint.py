@@ -35,13 +35,13 @@ class OriginalCheckpoint:
         self.path = path
         try:
             loaded = torch.load(path, map_location="cpu", weights_only=True)
-        except pickle.UnpicklingError as error:
+        except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError) as error:
             raise ValueError(
                 f"{path} holds more than tensors, or is damaged: {error}. Save the state dict "
                 "alone: `torch.save(model.state_dict(), path)`."
             ) from error
         if not isinstance(loaded, dict) or not all(
-            isinstance(one, Tensor) for one in loaded.values()
+            isinstance(name, str) and isinstance(one, Tensor) for name, one in loaded.items()
         ):
             raise ValueError(
                 f"{path} must hold a state dict, names and tensors; got {type(loaded).__name__}. "
@@ -56,9 +56,14 @@ class OriginalCheckpoint:
 
     def sizes(self) -> dict[str, Any]:
         """The fields of the configuration that the shapes tell."""
-        num_targets, d_model = self._see("projection.weight").shape
-        num_channels = self._see("enc_embedding.value_embedding.tokenConv.weight").shape[1]
-        stamps = self._see("enc_embedding.temporal_embedding.embed.weight")
+        num_targets, d_model = self._see("projection.weight", rank=2).shape
+        num_channels = self._see("enc_embedding.value_embedding.tokenConv.weight", rank=3).shape[1]
+        stamps = self._see("enc_embedding.temporal_embedding.embed.weight", rank=2)
+        if num_targets > num_channels:
+            raise ValueError(
+                f"{self.path} must forecast columns that it reads, {num_channels}; got "
+                f"{num_targets} rows of 'projection.weight'. It is no weight of an Informer."
+            )
         layers = [self._count(f"{stack}.attn_layers") for stack in self.stacks]
         distillings = [self._count(f"{stack}.conv_layers") for stack in self.stacks]
         distil = any(distillings)
@@ -117,10 +122,11 @@ class OriginalCheckpoint:
                 "Informer, and would be lost."
             )
 
-    def _see(self, name: str) -> Tensor:
-        if name not in self.left:
+    def _see(self, name: str, rank: int | None = None) -> Tensor:
+        if name not in self.left or rank not in (None, self.left[name].dim()):
+            kind = name if rank is None else f"{name} of {rank} dimensions"
             raise ValueError(
-                f"{self.path} has no {name!r}: it must be the state dict of an Informer or "
+                f"{self.path} has no {kind!r}: it must be the state dict of an Informer or "
                 "InformerStack of the original code, with the timeF embedding."
             )
         return self.left[name]

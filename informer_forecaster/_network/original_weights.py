@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 from .config import InformerConfig
@@ -66,6 +67,9 @@ def load_original_weights(
 
     Notes
     -----
+    With `mix` the state dict of the network fits such a network only: save it whole, or load the
+    original's weights first and those fine-tuned on top.
+
     The revisions whose distilling pads by two on each side under torch 1.5 and later (one token
     more) have weights of the same names; this network pads by one, as the last revision does.
 
@@ -82,6 +86,8 @@ def load_original_weights(
         )
         forecast = network(past_target, future_covariates=time_stamps)
     """
+    if not isinstance(mix, bool):
+        raise ValueError(f"`mix` must be True or False; got {mix!r}.")
     checkpoint = OriginalCheckpoint(path)
     config = InformerConfig.paper(
         input_chunk_length=input_chunk_length,
@@ -104,7 +110,10 @@ def load_original_weights(
     if mix:
         for layer in network.decoder.layers:
             assert isinstance(layer, DecoderLayer)  # a list of modules has no type of its own
-            layer.self_attention.attention.register_forward_hook(_mix_heads)
+            attention_module = layer.self_attention.attention
+            attention_module.register_forward_hook(_mix_heads)
+            # In the state dict, which a network without the hook then refuses.
+            attention_module.register_buffer("mixes_heads", torch.tensor(True))
     return network.eval()
 
 

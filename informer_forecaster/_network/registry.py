@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from torch import nn
+from torch import Tensor, nn
 
 if TYPE_CHECKING:
     from .config import InformerConfig
@@ -81,7 +81,7 @@ def attention_names() -> tuple[str, ...]:
 
 def check_attention(name: object) -> None:
     """Raise unless ``name`` is a self-attention of the paper or a registered one."""
-    if name not in attention_names():
+    if not isinstance(name, str) or name not in attention_names():
         raise ValueError(
             f"`attention` must be one of {_list_names()}; got {name!r}. One of your own is "
             "registered before it is named or loaded: "
@@ -105,7 +105,19 @@ def make_registered_attention(
             f"the factory of `attention` {config.attention!r} must make a torch.nn.Module; "
             f"got {attention!r}."
         )
+    attention.register_forward_hook(_check_output)
     return attention
+
+
+def _check_output(attention: nn.Module, inputs: tuple[Tensor, ...], output: object) -> None:
+    """Raise unless there is a row for each query: a smaller output would be repeated silently."""
+    wanted = tuple(inputs[0].shape)
+    got = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+    if got != wanted:
+        raise ValueError(
+            f"the attention {type(attention).__name__} must return a tensor of the shape of its "
+            f"queries, (B, H, L, D), {wanted}; got {got}."
+        )
 
 
 def _list_names() -> str:

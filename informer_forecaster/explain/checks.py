@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from informer_forecaster._network.config import check_integer
 from informer_forecaster.adapters._validation import as_list, check_type, label
 
 
-def check_horizons(horizons: int | Sequence[int] | None, longest: int) -> list[int]:
+def check_horizons(horizons: int | Iterable[int] | None, longest: int) -> list[int]:
     """Return the steps ahead, all of them for None; raise unless they are within 1..longest."""
     if horizons is None:
         return list(range(1, longest + 1))
-    wanted = list(horizons) if isinstance(horizons, Sequence) else [horizons]
+    wanted = list(horizons) if isinstance(horizons, Iterable) else [horizons]
     wanted = [check_integer("horizons", one, minimum=1) for one in wanted]
     if not wanted or max(wanted) > longest:
         raise ValueError(
@@ -27,7 +27,9 @@ def check_components(components: str | Sequence[str] | None, known: Sequence[str
     """Return the components to explain, all for None; raise unless they are among ``known``."""
     if components is None:
         return list(known)
-    wanted = [components] if isinstance(components, str) else list(components)
+    given: Any = components
+    is_list = isinstance(given, Iterable) and not isinstance(given, str)
+    wanted = list(given) if is_list else [given]
     unknown = [name for name in wanted if name not in known]
     if unknown or not wanted:
         raise ValueError(

@@ -217,7 +217,8 @@ class InformerExplainer(_ForecastingModelExplainer):  # type: ignore[misc]
         given = {"past_covariates": past, "future_covariates": future}
         known = (self.background_past_covariates, self.background_future_covariates)
         for name, foreground in {"series": series, **given}.items():
-            check_type(f"foreground_{name}", foreground)
+            is_given = name == "series" and series is not None
+            check_type(f"foreground_{name}", foreground, required=is_given)
         if series is None:
             if past is not None or future is not None:
                 raise ValueError(

@@ -101,7 +101,9 @@ class Explanation:
         return pd.DataFrame(values, index=pd.Index(rows[: len(values)]), columns=columns)
 
     def shares(self, horizon: int | None = None, component: str | None = None) -> pd.Series[float]:
-        """Share of each input in all that is added or taken away, the largest first; they sum to 1.
+        """Share of each input in all that is added or taken away, the largest first.
+
+        They sum to 1, or are 0 where nothing is added.
 
         Parameters
         ----------
@@ -111,7 +113,9 @@ class Explanation:
         sizes = self.importance(horizon, component).abs().sum()
         static = self.static_importance(horizon, component).abs().sum()
         sizes = pd.concat([sizes, static]) if len(static) else sizes
-        return (sizes / sizes.sum()).sort_values(ascending=False, kind="stable").rename("share")
+        total = sizes.sum()
+        shares = sizes / (total if total else 1.0)
+        return shares.sort_values(ascending=False, kind="stable").rename("share")
 
     def completeness(self) -> pd.DataFrame:
         """Check that what is added sums to the forecast less that of the baseline.

@@ -55,7 +55,7 @@ def _mean(series: Sequence[TimeSeries] | None) -> torch.Tensor | None:
     """Mean ``(C,)`` of each component over all steps of all series."""
     if series is None:
         return None
-    values = np.concatenate([one.all_values(copy=False)[:, :, 0] for one in series])
+    values = np.concatenate([one.all_values(copy=False).mean(axis=2) for one in series])
     return torch.from_numpy(values.mean(0, dtype=np.float64))
 
 
