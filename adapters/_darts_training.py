@@ -46,6 +46,7 @@ class KeepBestWeights(EarlyStopping):
         super().__init__("val_loss", patience=patience, check_on_train_epoch_end=False)
         self.best: Validated | None = None
         self.start: Validated | None = None
+        self.has_ended = False
         self._losses: list[Tensor] = []
 
     def on_validation_batch_end(self, *arguments: Any) -> None:
@@ -68,6 +69,7 @@ class KeepBestWeights(EarlyStopping):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Put the best weights back, if this training validated: it may go on from one that did."""
+        self.has_ended = True
         if self.best is None or not trainer.val_dataloaders:
             return
         kept = self.best
@@ -129,9 +131,9 @@ class TrainingRecipe(PLForecastingModule):
 
     def keeps_best_weights(self, trainer: Any) -> bool:
         """Whether a training with this trainer stops early by itself, if a series validates."""
-        # One of ours is left over from an earlier fit, and will be replaced.
+        # One of an earlier training holds that one's weights, and will be replaced.
         stoppers = [each for each in trainer.callbacks if isinstance(each, EarlyStopping)]
-        is_given = any(not isinstance(each, KeepBestWeights) for each in stoppers)
+        is_given = any(not getattr(each, "has_ended", False) for each in stoppers)
         return self._patience is not None and not is_given
 
     def configure_gradient_clipping(

@@ -282,7 +282,9 @@ class Stranger(Callback):
 @pytest.mark.usefixtures("files")
 def test_a_class_of_the_user_is_loaded_if_it_is_trusted():
     trainer = {"accelerator": "cpu", "callbacks": [Stranger()]}
-    make_forecaster(pl_trainer_kwargs=trainer).fit(table(), fh=[1]).save("strange")
+    forecaster = make_forecaster(pl_trainer_kwargs=trainer).fit(table(), fh=[1])
+    with pytest.warns(UserWarning, match=r"loading it again will fail: .*Stranger"):
+        forecaster.save("strange")
     with pytest.raises(ValueError, match=r"must hold only .*Stranger"):
         load("strange")
     with safe_globals([Stranger]):
