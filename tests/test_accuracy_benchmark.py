@@ -242,9 +242,10 @@ def test_figures_are_drawn_of_what_was_run(script, tmp_path):
     """And left out where nothing was: an empty chart says nothing."""
     page = script("accuracy_page")
     (tmp_path / "accuracy.md").write_text("", encoding="utf-8")
-    page.write_page(make_rows(("lstm", 96, 0, 0.4), ("lstm", 720, 0, 0.7)), tmp_path / "a.md")
+    both = make_rows(("lstm", 96, 0, 0.4), ("lstm", 720, 0, 0.7), ("transformer", 96, 0, 0.5))
+    page.write_page(both, tmp_path / "a.md")
     names = {one.name for one in (tmp_path / "figures").iterdir()}
-    assert names == {"accuracy.png", "decoding.png"}
+    assert names == {"accuracy.png", "accuracy_decoding.png"}
     page.write_page(make_rows(("nlinear", 96, 0, 0.4)).iloc[:0], tmp_path / "b.md")
     assert (
         "figures/" not in (tmp_path / "b.md").read_text(encoding="utf-8").partition(page.BEGIN)[2]
