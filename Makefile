@@ -48,7 +48,7 @@ $(VENV)-lowest/.installed: pyproject.toml constraints-lowest.txt
 test-lowest: $(VENV)-lowest/.installed
 	$(VENV)-lowest/bin/python -m pytest -m "not slow" tests/test_attention.py tests/test_network.py \
 		tests/test_known_defects.py tests/test_time_features.py tests/test_damaged_files.py \
-		tests/test_interruptions.py tests/test_darts_*.py tests/test_sktime.py
+		tests/test_interruptions.py tests/test_darts_*.py tests/test_sktime.py tests/test_sktime_updates.py
 
 RELIABILITY := $(addprefix tests/test_,$(addsuffix .py,\
 	damaged_files interruptions mutations numbers determinism resources concurrency fuzz_darts fuzz_sktime))
