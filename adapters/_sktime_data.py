@@ -49,7 +49,6 @@ class Instance:
 
         Where a gap lies between the two, ``new`` stands alone if it has ``enough`` rows.
         """
-        check_kind(new.y.index, self.y.index, "y", self.name)
         earlier = self.y.loc[self.y.index < new.y.index[0]]
         y = pd.concat([earlier, new.y])
         if len(new.y) >= enough and len(earlier):

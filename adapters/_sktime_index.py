@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from pandas.tseries.frequencies import to_offset
 
@@ -127,6 +129,13 @@ def labels_after(index: pd.Index[Any], step: Step, n: int) -> pd.Index[Any]:
     return labels
 
 
+def labels_at(index: pd.Index[Any], step: Step, ahead: npt.NDArray[np.int64]) -> pd.Index[Any]:
+    """The time stamps some steps ``ahead`` of ``index``; whole stretches keep their frequency."""
+    labels = labels_after(index, step, int(ahead[-1]))
+    is_whole = bool((np.diff(ahead) == 1).all())
+    return labels[ahead[0] - 1 :] if is_whole else labels[ahead - 1]
+
+
 def missing_labels(index: pd.Index[Any], step: Step) -> pd.Index[Any]:
     """Time stamps without a row between the ends of ``index``."""
     return labels_between(index[0], index[-1], index, step).difference(index)
@@ -158,7 +167,7 @@ def step_in_time(index: pd.Index[Any], step: pd.offsets.BaseOffset) -> Any:
     return stamps.freq or pd.infer_freq(stamps)
 
 
-def listed(labels: pd.Index[Any]) -> str:
+def listed(labels: pd.Index[Any] | Sequence[str]) -> str:
     """Write out the first few of ``labels``."""
     shown = ", ".join(map(str, labels[:3]))
     return shown if len(labels) <= 3 else f"{shown} and {len(labels) - 3} more"

@@ -424,17 +424,21 @@ class InformerModel(SealedFilesModel):
 
     def _check_precision(self, trainer: Any) -> None:
         """Raise where Adam would divide zero by zero: its `eps` of 1e-8 is 0 in half precision."""
-        given = self.trainer_params.get("precision") if trainer is None else trainer.precision
-        if given == "16-true" and self.pl_module_params["optimizer_kwargs"].get("eps", 0) < 1e-7:
+        eps = self.pl_module_params["optimizer_kwargs"].get("eps")
+        if self._precision(trainer) == "16-true" and (eps is None or eps < 1e-7):
             raise ValueError(
                 "`precision` of the trainer must not be '16-true' with an `eps` of the optimizer "
-                "below 1e-7, which is 0 there; got the default. Choose '16-mixed' or 'bf16-true', "
-                "or give `optimizer_kwargs={'eps': 1e-4}`."
+                f"below 1e-7, which is 0 there; got {eps or 'the default'}. Choose '16-mixed' or "
+                "'bf16-true', or give `optimizer_kwargs={'eps': 1e-4}`."
             )
+
+    def _precision(self, trainer: Any) -> Any:
+        """The number format that a trainer, by default the model's own, asks for."""
+        return self.trainer_params.get("precision") if trainer is None else trainer.precision
 
     def _largest_value(self, series: TimeSeries, trainer: Any = None) -> float:
         """Largest value for the number format that the network has, or will have by ``series``."""
-        given = self.trainer_params.get("precision") if trainer is None else trainer.precision
+        given = self._precision(trainer)
         wide = "64" in str(series.dtype if given is None else given)
         if self.model is not None:
             wide = self.model.dtype == torch.float64
@@ -499,7 +503,7 @@ class InformerModel(SealedFilesModel):
         return prepared
 
     def _check_covariates_given(self, given: dict[str, Any]) -> None:
-        """Raise if covariates are missing, for which Darts would take their encodings alone."""
+        """Raise unless covariates are those of training; Darts looks after it added encodings."""
         if self.train_sample is None or self.encoders is None:
             return
         widths = self.train_sample.component_dims()

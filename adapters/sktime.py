@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from sktime.datatypes import convert_to
 from sktime.forecasting.base import BaseForecaster
@@ -21,7 +20,7 @@ from ._global_model import GlobalModel, interpolate_quantiles, rows_to_train
 from ._one_at_a_time import one_at_a_time
 from ._sktime_data import Instance, join_future, make_instances, steps_ahead
 from ._sktime_files import load_archive, save_archive
-from ._sktime_index import check_kind, labels_after
+from ._sktime_index import check_kind, labels_at, listed
 from ._sktime_layout import Layout, check_features, make_layout
 from ._sktime_parameters import (
     architecture,
@@ -448,10 +447,8 @@ class InformerForecaster(BaseForecaster):
     ) -> dict[Key, Instance]:
         """Check the tables and take them apart, in the columns of ``layout``."""
         if layout is not None:
-            y = select_columns("y", y, layout.y_columns)
-            if X is not None or layout.exogenous_columns:
-                X = pd.DataFrame() if X is None else X
-                X = select_columns("X", X, layout.exogenous_columns)
+            X = pd.DataFrame() if X is None and layout.exogenous_columns else X
+            y, X = self._select(y, X, layout)
         else:
             given = [] if X is None else list(X.columns)
             if missing := [c for c in self.past_covariates or () if c not in given]:
@@ -465,22 +462,27 @@ class InformerForecaster(BaseForecaster):
             check_features(next(iter(instances.values())), layout)
         return instances
 
+    def _select(
+        self, y: pd.DataFrame, X: pd.DataFrame | None, layout: Layout
+    ) -> tuple[pd.DataFrame, pd.DataFrame | None]:
+        """Bring the columns of both tables into the order of the training."""
+        y = select_columns("y", y, layout.y_columns)
+        return y, None if X is None else select_columns("X", X, layout.exogenous_columns)
+
     def _extend(
         self, y: pd.DataFrame, X: pd.DataFrame | None
     ) -> tuple[dict[Key, Instance], dict[Key, Instance]]:
         """Give the known series with new rows of `X`, and those that have new rows of `y`."""
         layout, known = self.model_.layout, self._context
-        levels = len(next(iter(known)))
+        key, first = next(iter(known.items()))
+        levels = len(key)
         if y.index.nlevels - 1 != levels:
             raise ValueError(
                 f"`y` must have as many levels of series as in `fit`, {levels}; got "
                 f"{y.index.nlevels - 1}. Keep the labels of the series: `y.loc[[label]]`."
             )
-        y = select_columns("y", y, layout.y_columns)
-        if X is not None:
-            X = select_columns("X", X, layout.exogenous_columns)
+        y, X = self._select(y, X, layout)
         self._index_names = y.index.names
-        first = next(iter(known.values()))
         check_kind(y.index.get_level_values(-1), first.y.index, "y", "it")
         new = make_instances(y, X, scaled=self.scaler is not None, step=first.step)
         joined = join_future(known, X)
@@ -572,7 +574,7 @@ class InformerForecaster(BaseForecaster):
         if short:
             warn(
                 f"{len(short)} series of fewer than {model.rows_needed} rows, the input and output "
-                f"chunk, were not trained on; they are forecast: {_listed(short)}.",
+                f"chunk, were not trained on; they are forecast: {listed(short)}.",
                 obj=self,
                 stacklevel=6,
             )
@@ -583,7 +585,7 @@ class InformerForecaster(BaseForecaster):
         short = [one.name for one in instances.values() if len(one.y) < rows]
         if short:
             warn(
-                f"{_listed(short)} has fewer rows than the look-back window, {rows}: the window is "
+                f"{listed(short)} has fewer rows than the look-back window, {rows}: the window is "
                 "filled up with its first row, and forecasts are rough until there are as many. "
                 "After going back in time, give that many rows.",
                 obj=self,
@@ -610,8 +612,7 @@ class InformerForecaster(BaseForecaster):
             )
         values = self.model_.forecast(instances, steps, trainer=self._trainer_arguments())
         labels = {
-            key: _pick(labels_after(one.y.index, one.step, furthest), steps[key])
-            for key, one in instances.items()
+            key: labels_at(one.y.index, one.step, steps[key]) for key, one in instances.items()
         }
         table = np.concatenate(list(values.values()))
         if len(layout.y_columns) > 1:
@@ -704,14 +705,3 @@ class InformerForecaster(BaseForecaster):
             {**tiny, "output_chunk_length": 3, "quantiles": (0.1, 0.5, 0.9)},
             {**tiny, "output_chunk_length": 5, "quantiles": None, "scaler": None},
         ]
-
-
-def _listed(names: list[str]) -> str:
-    """Write out the first few names of series."""
-    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-
-
-def _pick(labels: pd.Index[Any], steps: npt.NDArray[np.int64]) -> pd.Index[Any]:
-    """Take the labels of some steps ahead, with their frequency if none is left out."""
-    is_whole = bool((np.diff(steps) == 1).all())
-    return labels[steps[0] - 1 : steps[-1]] if is_whole else labels[steps - 1]

@@ -124,7 +124,7 @@ ROOMS = {
     ),
     SKTIME_TABLES: Room(top=("numpy", "pandas", NETWORK, SKTIME_INDEX)),
     SKTIME_FILES: Room(top=(SEALED_FILES,), later=("torch", "darts")),
-    SKTIME_INDEX: Room(top=("pandas",)),
+    SKTIME_INDEX: Room(top=("numpy", "pandas")),
     SKTIME_PARAMETERS: Room(top=("numpy", NETWORK)),
     EXPLAIN: Room(top=(ATTENTION_MAP, EXPLAINER, EXPLANATION, RESULT)),
     TOKENS: Room(top=("numpy", "pandas")),

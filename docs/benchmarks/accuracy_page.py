@@ -239,8 +239,13 @@ FIGURES = (
 
 
 def write_page(rows: pd.DataFrame, page: Path = PAGE) -> None:
-    """Write the tables into the page, and the figures that have rows beside it."""
+    """Write the tables into the page, and the figures that have rows beside it.
+
+    With the project's own page goes the summary of its README.
+    """
     page.write_text(make_page(PAGE.read_text(encoding="utf-8"), rows), encoding="utf-8")
+    if page == PAGE:
+        README.write_text(make_readme(README.read_text(encoding="utf-8"), rows), encoding="utf-8")
     folder = page.parent / "figures"
     folder.mkdir(exist_ok=True)
     for chart in FIGURES:
@@ -253,4 +258,3 @@ def write_page(rows: pd.DataFrame, page: Path = PAGE) -> None:
 
 if __name__ == "__main__":
     write_page(read(RESULTS))
-    README.write_text(make_readme(README.read_text(encoding="utf-8"), read(RESULTS)), "utf-8")

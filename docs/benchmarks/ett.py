@@ -33,10 +33,9 @@ from accuracy_page import PAGE, write_page
 from methods import METHODS, OURS, PATIENCE, Method, is_installed
 from protocol import (
     DATASETS,
-    WAVES,
-    Dataset,
     Parts,
     columns_of,
+    dataset_of,
     load_parts,
     score,
     validation_windows,
@@ -158,11 +157,6 @@ def plan(arguments: argparse.Namespace) -> list[tuple[Cell, Method]]:
     # Seeds and data sets before methods: what is compared is finished together.
     order = {name: index for index, name in enumerate(arguments.datasets)}
     return sorted(cells, key=lambda c: (c[0]["seed"], order[c[0]["dataset"]], c[0]["horizon"]))
-
-
-def dataset_of(name: str) -> Dataset:
-    """Look up a data set; the smoke test's is no part of the tables."""
-    return {**DATASETS, "waves": WAVES}[name]
 
 
 def horizons_of(arguments: argparse.Namespace, dataset: str) -> list[int]:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import darts.models
 from darts.utils.likelihood_models.torch import GaussianLikelihood
-from protocol import DATASETS
+from protocol import dataset_of
 
 from informer_forecaster import InformerModel
 
@@ -76,7 +76,7 @@ class Method:
 
     def on(self, dataset: str, features: str, horizon: int) -> Method:
         """Give the recipe with its lengths at a cell of the tables."""
-        stated = DATASETS[dataset].lengths(features, horizon) if dataset in DATASETS else None
+        stated = dataset_of(dataset).lengths(features, horizon)
         if not self.as_stated or stated is None:
             return replace(self, look_back=self.look_backs.get(dataset, self.look_back))
         arguments = {"start_token_length": stated.start_token, **self.arguments}

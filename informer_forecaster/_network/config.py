@@ -277,8 +277,5 @@ def check_integer(name: str, value: object, minimum: int) -> int:
 
 def check_choice(name: str, value: object, choices: Collection[str]) -> None:
     """Raise unless ``value`` is one of ``choices``."""
-    is_known = any(
-        value is choice or (isinstance(value, str) and value == choice) for choice in choices
-    )
-    if not is_known:
+    if not any(isinstance(value, type(choice)) and value == choice for choice in choices):
         raise ValueError(f"`{name}` must be one of {', '.join(map(repr, choices))}; got {value!r}.")
