@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Callable
 from functools import wraps
@@ -31,6 +32,7 @@ from ._darts_module import _InformerModule
 from ._linear_start import moves_with_the_series
 from ._one_at_a_time import one_at_a_time
 from ._pretrained import load_model, save_model
+from ._sample_paths import numpy_seeded_as_torch
 from ._validation import (
     as_list,
     check_arguments,
@@ -424,12 +426,15 @@ class InformerModel(SealedFilesModel):
 
     def _check_precision(self, trainer: Any) -> None:
         """Raise where Adam would divide zero by zero: its `eps` of 1e-8 is 0 in half precision."""
-        eps = self.pl_module_params["optimizer_kwargs"].get("eps")
-        if self._precision(trainer) == "16-true" and (eps is None or eps < 1e-7):
+        optimizer = self.pl_module_params.get("optimizer_cls", torch.optim.Adam)
+        parameter = inspect.signature(optimizer).parameters.get("eps")
+        default = None if parameter is None else parameter.default
+        eps = self.pl_module_params["optimizer_kwargs"].get("eps", default)
+        if self._precision(trainer) == "16-true" and isinstance(eps, float) and eps < 1e-7:
             raise ValueError(
                 "`precision` of the trainer must not be '16-true' with an `eps` of the optimizer "
-                f"below 1e-7, which is 0 there; got {eps or 'the default'}. Choose '16-mixed' or "
-                "'bf16-true', or give `optimizer_kwargs={'eps': 1e-4}`."
+                f"below 1e-7, which is 0 there; got {eps}. Choose '16-mixed' or 'bf16-true', or "
+                "give `optimizer_kwargs={'eps': 1e-4}`."
             )
 
     def _precision(self, trainer: Any) -> Any:
@@ -449,7 +454,12 @@ class InformerModel(SealedFilesModel):
     ) -> None:
         # The best weights will be in, those of the start among them, of which there is no file.
         keeps_best = model.keeps_best_weights(trainer) and len(datamodule.val_dataloader()) > 0
-        super()._train(trainer, model, datamodule, load_best and not keeps_best)
+        with numpy_seeded_as_torch():
+            super()._train(trainer, model, datamodule, load_best and not keeps_best)
+
+    def _predict(self, *args: Any, **kwargs: Any) -> Any:
+        with numpy_seeded_as_torch():
+            return super()._predict(*args, **kwargs)
 
     # Darts keeps trainer, covariates and seed on the model: threads would mix up each other's.
 

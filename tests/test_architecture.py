@@ -15,6 +15,7 @@ ADAPTERS = "informer_forecaster.adapters"
 CALENDAR = f"{ADAPTERS}.time_features"
 VALIDATION = f"{ADAPTERS}._validation"
 LOCK = f"{ADAPTERS}._one_at_a_time"
+SAMPLE_PATHS = f"{ADAPTERS}._sample_paths"
 DARTS = f"{ADAPTERS}.darts"
 ARROW_DATASET = f"{ADAPTERS}.arrow_dataset"
 ARROW_FILES = f"{ADAPTERS}.arrow_files"
@@ -79,6 +80,7 @@ ROOMS = {
     PLAIN_VALUES: Room(top=("numpy", "sklearn", "torch", "darts", CALENDAR)),
     SEALED_FILES: Room(),
     LOCK: Room(),
+    SAMPLE_PATHS: Room(top=("numpy", "torch")),
     DARTS_FILES: Room(
         top=("pandas", "pytorch_lightning", "darts", CALENDAR, DARTS_MODULE, SEALED_FILES)
     ),
@@ -94,6 +96,7 @@ ROOMS = {
             DARTS_FILES,
             LOCK,
             PRETRAINED,
+            SAMPLE_PATHS,
         )
     ),
     ARROW_DATASET: Room(top=("numpy", "pyarrow", "darts", NETWORK, ARROW_FILES)),
@@ -136,7 +139,7 @@ ROOMS = {
     WINDOWS: Room(top=("numpy", "torch", "darts", DARTS, IMPORTANCE)),
     CHECKS: Room(top=(NETWORK, VALIDATION)),
     PLOTS: Room(top=("numpy", "pandas", "matplotlib", ATTENTION_MAP)),
-    EXPLANATION: Room(top=("numpy", "pandas", "matplotlib", ATTENTION_MAP, PLOTS)),
+    EXPLANATION: Room(top=("numpy", "pandas", "matplotlib", NETWORK, ATTENTION_MAP, PLOTS)),
     RESULT: Room(top=("darts", EXPLANATION)),
     EXPLAINER: Room(
         top=(

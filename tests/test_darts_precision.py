@@ -84,5 +84,9 @@ def test_half_weights_need_an_eps_that_they_can_hold(tiny_model, waves):
     series = waves(dtype=np.float32)
     with pytest.raises(ValueError, match="`precision` of the trainer must not be '16-true'"):
         tiny_model(**half).fit(series)
-    model = tiny_model(**half, optimizer_kwargs={"lr": 1e-3, "eps": 1e-4}).fit(series)
-    assert np.isfinite(model.predict(4).values()).all()
+    for optimizer in (
+        {"optimizer_kwargs": {"lr": 1e-3, "eps": 1e-4}},
+        {"optimizer_cls": torch.optim.SGD},
+    ):
+        model = tiny_model(**half, **optimizer).fit(series)
+        assert np.isfinite(model.predict(4).values()).all()

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from darts import concatenate
 from darts.utils.likelihood_models.torch import GaussianLikelihood, QuantileRegression
 
 from informer_forecaster import register_attention
@@ -203,3 +204,15 @@ def test_an_attention_of_the_users_own_is_part_of_the_forecast_only(tiny_model, 
     assert table["gap"].abs().max() < 1e-3 * (table["forecast"] - table["baseline"]).abs().max()
     assert result.encoder_layers == ()
     assert [one.kind for one in result.decoder_layers] == ["decoder cross"]
+
+
+def test_the_baseline_of_sample_paths_is_that_of_their_mean(tiny_model, waves):
+    """A background of several sample paths stands for the mean over steps and paths."""
+    paths = concatenate([waves(60, seed=seed) for seed in range(3)], axis="sample")
+    target = waves(40)
+    model = tiny_model(time_features=False).fit(target, paths)
+    results = [
+        InformerExplainer(model, target, background).explain(target, waves(60), horizons=1)
+        for background in (paths, paths.mean())
+    ]
+    pd.testing.assert_frame_equal(*(one.get_completeness() for one in results))

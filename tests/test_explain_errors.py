@@ -108,6 +108,26 @@ def test_the_foreground_is_long_enough(explainer, foreground, waves):
         explainer.explain(**foreground)
 
 
+@pytest.mark.parametrize(
+    "name", ["foreground_series", f"foreground_{PAST}", f"foreground_{FUTURE}"]
+)
+def test_a_gap_in_the_foreground_is_named_by_its_argument(explainer, foreground, name):
+    values = foreground[name].all_values()
+    values[25] = np.nan
+    foreground[name] = foreground[name].with_values(values)
+    with refuses(f"`{name}`", "nan"):
+        explainer.explain(**foreground)
+
+
+def test_a_gap_before_the_window_of_the_foreground_does_no_harm(explainer, foreground):
+    """Only the look-back is explained, as `predict` reads nothing else."""
+    clean = explainer.explain(**foreground, horizons=1).get_completeness()
+    values = foreground["foreground_series"].all_values()
+    values[3] = np.nan
+    foreground["foreground_series"] = foreground["foreground_series"].with_values(values)
+    assert explainer.explain(**foreground, horizons=1).get_completeness().equals(clean)
+
+
 @pytest.mark.parametrize("name", [PAST, FUTURE])
 def test_covariates_of_the_foreground_are_given(explainer, foreground, name):
     del foreground[f"foreground_{name}"]
@@ -152,6 +172,9 @@ def test_a_result_names_what_it_holds(explainer):
         result.plot_attention(head=2)
     with refuses("`channel` must be one of ['wave_0', 'wave_1']; got 'all'"):
         result.plot_sparsity(channel="all")
+    for count in (0, 2.5):
+        with refuses(f"`num_inputs` must be an integer of at least 1; got {count}"):
+            result.plot_importance(1, num_inputs=count)
 
 
 def test_lists_of_any_kind_name_horizons(explainer):

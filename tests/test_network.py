@@ -269,6 +269,12 @@ def test_what_is_no_batch_is_named(given: object) -> None:
         network(given)
 
 
+@pytest.mark.parametrize("given", [None, {"num_targets": 1}, InformerConfig], ids=repr)
+def test_a_network_is_made_from_a_configuration(given: object) -> None:
+    with pytest.raises(ValueError, match=r"`config` must be .*; got .* Make one by"):
+        Informer(given)
+
+
 def test_switches_of_numpy_are_switches() -> None:
     assert InformerConfig(48, 12, 1, distil=np.False_).distil is False
     with pytest.raises(ValueError, match="`sparsity` must be one of"):

@@ -103,6 +103,7 @@ def test_a_request_that_does_not_fit_gets_a_reason(address, request_of_series):
         ({"values": [[1.0, 2.0]] * 5}, "past_target must be finite"),
         ({"values": [[float("nan"), 2.0]] * 60}, "past_target must be finite"),
         ({"past_covariates": []}, "past_covariates must be finite"),
+        ({"past_covariates": 1.0}, "indices"),
         ({"start": "yesterday"}, "yesterday"),
     ):
         with pytest.raises(urllib.error.HTTPError) as caught:

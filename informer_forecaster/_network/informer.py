@@ -24,6 +24,11 @@ class Informer(nn.Module):
     dropout : callable, optional
         Makes a dropout module from a probability; replace it to keep dropout active at prediction.
 
+    Raises
+    ------
+    ValueError
+        If `config` is no :class:`InformerConfig`.
+
     References
     ----------
     Zhou et al., "Informer: Beyond Efficient Transformer for Long Sequence Time-Series
@@ -40,6 +45,12 @@ class Informer(nn.Module):
 
     def __init__(self, config: InformerConfig, dropout: DropoutFactory = Dropout) -> None:
         super().__init__()
+        given_config: object = config
+        if not isinstance(given_config, InformerConfig):
+            raise ValueError(
+                f"`config` must be an InformerConfig; got {config!r}. Make one by "
+                "`InformerConfig(input_chunk_length, output_chunk_length, num_targets)`."
+            )
         self.config = config
         num_inputs = config.num_tokens(config.input_chunk_length)
         self.num_start_tokens = config.num_tokens(config.num_start_steps)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import pandas as pd
+from darts import TimeSeries
 from darts.explainability.explainability import _ForecastingModelExplainer
 
 from informer_forecaster._network.config import LARGEST_VALUE, check_choice, check_integer
@@ -97,11 +98,12 @@ class InformerExplainer(_ForecastingModelExplainer):  # type: ignore[misc]
         check_background(
             model, background_series, background_past_covariates, background_future_covariates
         )
+        self._largest_value = LARGEST_VALUE[64 if model.model.dtype.itemsize == 8 else 32]
         check_inputs(
             background_series,
             background_past_covariates,
             background_future_covariates,
-            largest=LARGEST_VALUE[64 if model.model.dtype.itemsize == 8 else 32],
+            largest=self._largest_value,
             prefix="background_",
         )
         super().__init__(
@@ -231,3 +233,13 @@ class InformerExplainer(_ForecastingModelExplainer):  # type: ignore[misc]
         check_names("foreground_series", series, self.target_components)
         for (name, foreground), background in zip(given.items(), known, strict=True):
             check_covariates(f"foreground_{name}", foreground, series, background)
+        check_inputs(
+            series[-lookback:]
+            if isinstance(series, TimeSeries)
+            else [one[-lookback:] for one in series],
+            past,
+            future,
+            largest=self._largest_value,
+            prefix="foreground_",
+            future_steps_ahead=self.model.output_chunk_shift + self.model.output_chunk_length,
+        )

@@ -10,6 +10,8 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.figure import Figure
 
+from informer_forecaster._network.config import check_integer
+
 from .attention_map import AttentionMap
 from .plots import draw_attention, draw_importance, draw_sparsity
 
@@ -151,13 +153,18 @@ class Explanation:
         Returns
         -------
         matplotlib.figure.Figure
+
+        Raises
+        ------
+        ValueError
+            If `num_inputs` is no positive integer.
         """
         return draw_importance(
             self.history,
             self._forecast_points(component),
             self.importance(horizon, component),
             self.shares(horizon, component),
-            num_inputs,
+            check_integer("num_inputs", num_inputs, minimum=1),
         )
 
     def plot_sparsity(
