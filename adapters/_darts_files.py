@@ -24,6 +24,7 @@ from darts.utils.serialization.torch import _DartsCheckpointIO
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from ._darts_module import _InformerModule
+from ._one_at_a_time import alone
 from ._sealed_files import beside, check_seal, read_seal, seal
 from .time_features import TimeFeatures
 
@@ -214,7 +215,7 @@ def _work_dir(given: str | None) -> str:
 def _safe_loading(path: str) -> Iterator[None]:
     """Let Darts load the classes of this package, and name the file if it holds strange ones."""
     try:
-        with safe_globals(SAFE_GLOBALS):
+        with alone(), safe_globals(SAFE_GLOBALS):
             yield
     except (UnpicklingError, pickle.UnpicklingError) as error:
         raise ValueError(

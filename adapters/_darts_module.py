@@ -17,6 +17,7 @@ from darts.utils.torch import MonteCarloDropout
 from informer_forecaster._network import Informer, InformerConfig
 from informer_forecaster._network.config import ARCHITECTURE, DATA_FIELDS, LENGTHS
 from informer_forecaster._network.dropout import drop
+from informer_forecaster._network.lookback_skip import LookbackSkip
 from informer_forecaster._network.ridge import FOLDS
 
 from ._darts_training import TrainingRecipe
@@ -137,11 +138,15 @@ class _InformerModule(TrainingRecipe):
         self._generators = None
 
     def on_train_start(self) -> None:
-        """Begin the first training at the best linear forecast."""
+        """Begin the first training at the best linear forecast, and let every start compete."""
         super().on_train_start()
         skip = self.network.lookback_skip
-        if skip is None or not skip.is_zero or not moves_with_the_series(self.likelihood):
-            return
+        if skip is not None and skip.is_zero and moves_with_the_series(self.likelihood):
+            self._begin_at_linear_forecast(skip)
+        if self.trainer.ckpt_path is None:
+            self.validate_start()
+
+    def _begin_at_linear_forecast(self, skip: LookbackSkip) -> None:
         batches = ((fold, self._cast(batch)) for fold, batch in self.training_folds(FOLDS))
         found = fit_linear_map(
             batches,
@@ -154,7 +159,6 @@ class _InformerModule(TrainingRecipe):
             skip.set_map(*found)
             torch.nn.init.zeros_(self.network.projection.weight)
             torch.nn.init.zeros_(self.network.projection.bias)
-            self.validate_start()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the state of the generators for the training that may follow."""

@@ -47,21 +47,39 @@ class KeepBestWeights(EarlyStopping):
         self.best: Validated | None = None
         self.start: Validated | None = None
         self.has_ended = False
+        self.measure: Tensor | None = None
+        self._is_resumed = False
         self._losses: list[Tensor] = []
+        self._measures: list[Tensor] = []
 
     def on_validation_batch_end(self, *arguments: Any) -> None:
-        """Note the loss of a batch, the third of the arguments."""
-        self._losses.append(arguments[2].detach())
+        """Note loss, size and values of a batch; the first two arguments are trainer and module."""
+        loss, batch = arguments[2:4]
+        target = batch.future_target
+        self._losses.append(loss.detach())
+        self._measures.append(torch.stack([target.new_tensor(len(target)), target.abs().sum()]))
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Compare the validation loss, and copy the weights if none was lower."""
         losses, self._losses = self._losses, []
+        measures, self._measures = self._measures, []
+        if trainer.sanity_checking or not losses:
+            return
+        self._measure(trainer.strategy.reduce(torch.stack(measures).sum(0), reduce_op="sum").cpu())
         before = float(self.best_score)
         super().on_validation_end(trainer, pl_module)
         if float(self.best_score) < before:
             weights = pl_module.state_dict()
             copies = {k: v.detach().cpu().clone() for k, v in weights.items()}
             self.best = Validated(copies, torch.stack(losses))
+
+    def _measure(self, measure: Tensor) -> None:
+        """Forget the losses of a checkpoint that were measured on another validation part."""
+        known = self.measure
+        if self._is_resumed and (known is None or not torch.allclose(known, measure, rtol=1e-4)):
+            self.best = self.start = None
+            self.best_score, self.wait_count = torch.tensor(math.inf), 0
+        self.measure, self._is_resumed = measure, False
 
     def keep_start(self) -> None:
         """Let what was validated last be the weights to improve on."""
@@ -82,13 +100,15 @@ class KeepBestWeights(EarlyStopping):
     def state_dict(self) -> dict[str, Any]:
         """Collect what a training that resumes needs."""
         validated = {"best": self.best, "start": self.start}
-        return {**super().state_dict(), **{k: v and tuple(v) for k, v in validated.items()}}
+        tuples = {name: one and tuple(one) for name, one in validated.items()}
+        return {**super().state_dict(), **tuples, "measure": self.measure}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from the state of a checkpoint."""
         self.best, self.start = (
             Validated(*state_dict[name]) if state_dict[name] else None for name in ("best", "start")
         )
+        self.measure, self._is_resumed = state_dict["measure"], True
         super().load_state_dict(state_dict)
 
 
@@ -153,10 +173,16 @@ class TrainingRecipe(PLForecastingModule):
         keepers = [each for each in trainer.callbacks if isinstance(each, KeepBestWeights)]
         if not keepers or not trainer.val_dataloaders:
             return
-        with torch.random.fork_rng(devices=[]):
-            trainer.validating = True
-            trainer.fit_loop.epoch_loop.val_loop.run()
-            trainer.training = True
+        # No epoch has ended: callbacks and loggers of the user must not see one.
+        callbacks, loggers = trainer.callbacks, trainer.loggers
+        trainer.callbacks, trainer.loggers = keepers, []
+        try:
+            with torch.random.fork_rng(devices=[]):
+                trainer.validating = True
+                trainer.fit_loop.epoch_loop.val_loop.run()
+                trainer.training = True
+        finally:
+            trainer.callbacks, trainer.loggers = callbacks, loggers
         for keeper in keepers:
             keeper.keep_start()
 

@@ -22,6 +22,7 @@ from darts import TimeSeries
 from darts.utils.likelihood_models.torch import QuantileRegression
 
 from ._darts_training import KeepBestWeights
+from ._one_at_a_time import one_at_a_time
 from .darts import InformerModel
 
 if TYPE_CHECKING:
@@ -185,6 +186,7 @@ class ModelHolder:
             "weights": buffer.getvalue(),
         }
 
+    @one_at_a_time
     def __setstate__(self, state: dict[str, Any]) -> None:
         if state["format"] != _FORMAT:
             raise ValueError(

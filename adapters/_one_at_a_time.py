@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from typing import Any, TypeVar
 
@@ -28,10 +29,17 @@ def one_at_a_time(method: Method) -> Method:
 
     @wraps(method)
     def waiting(*args: Any, **kwargs: Any) -> Any:
-        with _lock:
+        with alone():
             return method(*args, **kwargs)
 
     return waiting  # type: ignore[return-value]
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Wait until no other thread is in here, or in a wrapped method."""
+    with _lock:
+        yield
 
 
 def _renew() -> None:

@@ -71,6 +71,12 @@ class Instance:
         return replace(self, y=y, X=X)
 
     @business_periods_allowed()
+    def exogenous_history(self) -> pd.DataFrame | None:
+        """The exogenous rows from the first to the last time stamp of the series."""
+        X, index = self.X, self.y.index
+        return None if X is None else X.loc[(X.index >= index[0]) & (X.index <= index[-1])]
+
+    @business_periods_allowed()
     def tail(self, rows: int) -> Instance:
         """Keep the last ``rows`` rows, and the exogenous rows from there on."""
         y = self.y.iloc[-rows:]

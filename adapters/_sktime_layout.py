@@ -110,7 +110,8 @@ def make_layout(
 ) -> Layout:
     """Find the columns, their scale and the calendar features that suit the step."""
     first = instances[0]
-    tables = [instance.X for instance in instances if instance.X is not None]
+    # Rows behind the last of `y` are given to `fit` or to `predict`: no forecast depends on where.
+    tables = [rows for one in instances if (rows := one.exogenous_history()) is not None]
     X = pd.concat(tables) if tables else pd.DataFrame(index=first.y.index)
     center, scale = spread(X.to_numpy(dtype=np.float64), scaled)
     return Layout(

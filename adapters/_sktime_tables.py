@@ -83,9 +83,9 @@ def join_rows(old: pd.DataFrame | None, new: pd.DataFrame | None) -> pd.DataFram
 
 
 def spread(values: Float64Array, scaled: bool) -> tuple[Float64Array, Float64Array]:
-    """Mean and deviation of each column; about 1 for a constant one, 0 and 1 if not scaled."""
+    """Mean and deviation of each column; about 1 for a constant one, 0 and 1 if left as it is."""
     columns = values.shape[1]
-    if not scaled:
+    if not scaled or not len(values):
         return np.zeros(columns), np.ones(columns)
     center = values.mean(axis=0)
     deviation = values.std(axis=0)

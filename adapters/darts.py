@@ -179,8 +179,9 @@ class InformerModel(SealedFilesModel):
             parameters do not move with the level of the series. The loss is in the units of the
             series all the same: scale series whose deviation is far below 1. Default: ``None``.
         early_stopping_patience
-            Epochs without a lower validation loss after which `fit` stops and goes back to the best
-            weights, if it is given a `val_series`; ``None`` to train all epochs and keep the last
+            Epochs (validations, where you set another interval for them) without a lower validation
+            loss after which `fit` stops and goes back to the best weights, those that it began with
+            included, if it is given a `val_series`; ``None`` to train all epochs and keep the last
             weights. An ``EarlyStopping`` among your callbacks takes its place. Default: ``3``.
         **kwargs
             Optional arguments to initialize the Lightning module, the Lightning trainer, and Darts'
@@ -494,17 +495,16 @@ class InformerModel(SealedFilesModel):
     def historical_forecasts(self, series: Any, *args: Any, **kwargs: Any) -> Any:
         """Check the series and forecast at many origins."""
         check_type("series", series, required=True)
-        if kwargs.get("retrain", True) is False:
-            self._check_covariates_given(kwargs)
+        signature = inspect.signature(MixedCovariatesTorchModel.historical_forecasts)
+        given = signature.bind_partial(self, series, *args, **kwargs).arguments
+        if given.get("retrain", True) is False:
+            self._check_covariates_given(given)
         return super().historical_forecasts(series, *args, **kwargs)
 
     def _setup_for_predict_from_dataset(
         self, n: int, series: Any = None, **kwargs: Any
     ) -> dict[str, Any]:
         target = self.training_series if series is None else series
-        for name in ("past_covariates", "future_covariates"):
-            check_type(name, kwargs.get(name))
-        self._check_samples("future_covariates", kwargs.get("future_covariates"))
         check_length("series", target, self.input_chunk_length, "input_chunk_length")
         self._check_covariates_given(kwargs)
         prepared: dict[str, Any] = super()._setup_for_predict_from_dataset(
@@ -514,6 +514,9 @@ class InformerModel(SealedFilesModel):
 
     def _check_covariates_given(self, given: dict[str, Any]) -> None:
         """Raise unless covariates are those of training; Darts looks after it added encodings."""
+        for name in ("past_covariates", "future_covariates"):
+            check_type(name, given.get(name))
+        self._check_samples("future_covariates", given.get("future_covariates"))
         if self.train_sample is None or self.encoders is None:
             return
         widths = self.train_sample.component_dims()
@@ -626,6 +629,7 @@ class InformerModel(SealedFilesModel):
         save_model(self, directory, clean)
 
     @classmethod
+    @one_at_a_time
     def from_pretrained(cls, directory: str | os.PathLike[str], **kwargs: Any) -> Self:
         """Make the model that :meth:`save_pretrained` wrote, without unpickling anything.
 

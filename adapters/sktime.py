@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -286,9 +288,22 @@ class InformerForecaster(BaseForecaster):
         except ValueError as error:
             if "missing data" not in str(error):
                 raise
-            for argument, table in (("y", y), ("X", X)):
-                self._locate_missing(argument, table)
+            self._locate_missing("y", y)
+            try:
+                self._locate_missing("X", X)
+            except ValueError as located:
+                if not self.past_covariates or y is not None:
+                    raise
+                hint = "Or leave columns of `past_covariates` out: a forecast needs none ahead."
+                raise ValueError(f"{located} {hint}") from None
             raise ValueError(f"{error} {fill('y')}") from None
+
+    def _check_fh(self, fh: Any, pred_int: bool = False) -> Any:
+        # sktime asserts without a word that the cutoff is of the same kind, and keeps the horizon.
+        given = check_fh(fh, freq=self._cutoff) if self.is_fitted and fh is not None else None
+        if given is not None and not given.is_relative:
+            check_kind(given.to_pandas(), self._cutoff, "fh", "it")
+        return super()._check_fh(fh, pred_int=pred_int)
 
     def _locate_missing(self, argument: str, table: Any) -> None:
         """Raise if ``table``, of any of sktime's containers, has a value that is not finite."""
@@ -308,7 +323,49 @@ class InformerForecaster(BaseForecaster):
     predict_quantiles = one_at_a_time(BaseForecaster.predict_quantiles)
     predict_var = one_at_a_time(BaseForecaster.predict_var)
     predict_proba = one_at_a_time(BaseForecaster.predict_proba)
-    update_predict_single = one_at_a_time(BaseForecaster.update_predict_single)
+
+    @one_at_a_time
+    def fit_predict(self, y: Any, X: Any = None, fh: Any = None, X_pred: Any = None) -> Any:
+        """Fit, and forecast; also from a pretrained network, which sktime's own would drop.
+
+        Parameters
+        ----------
+        y : sktime time series
+            Series to fit.
+        X : sktime time series, optional
+            Exogenous rows.
+        fh : int, list, index or ForecastingHorizon
+            Steps to forecast.
+        X_pred : sktime time series, optional
+            Exogenous rows of the forecast; by default `X`.
+
+        Returns
+        -------
+        sktime time series
+            Forecasts, in the container of `y`.
+        """
+        return self.fit(y, X=X, fh=fh).predict(X=X if X_pred is None else X_pred)
+
+    @one_at_a_time
+    def update_predict_single(
+        self, y: Any = None, fh: Any = None, X: Any = None, update_params: bool = True
+    ) -> Any:
+        """Add rows to what is known, and forecast; after an error nothing changed.
+
+        Parameters
+        ----------
+        y, X, update_params
+            As for :meth:`update`.
+        fh : int, list, index or ForecastingHorizon, optional
+            Steps to forecast; by default those given to `fit`.
+
+        Returns
+        -------
+        sktime time series
+            Forecasts, in the container of `y`.
+        """
+        with self._unchanged_by_errors():
+            return self.update(y, X, update_params).predict(fh=fh, X=X)
 
     @one_at_a_time
     def update(self, y: Any, X: Any = None, update_params: bool = True) -> InformerForecaster:
@@ -328,16 +385,22 @@ class InformerForecaster(BaseForecaster):
         InformerForecaster
             Itself.
         """
-        # sktime moves the cutoff before `_update` can refuse the rows.
+        with self._unchanged_by_errors():
+            return super().update(y, X, update_params)
+
+    @contextmanager
+    def _unchanged_by_errors(self) -> Iterator[None]:
+        """Put back what was known: sktime moves the cutoff before `_update` can refuse the rows."""
         before = dict(self.__dict__)
         before["_converter_store_y"] = dict(self._converter_store_y)  # sktime empties it in place
         try:
-            return super().update(y, X, update_params)
+            yield
         except BaseException:
             self.__dict__.clear()
             self.__dict__.update(before)
             raise
 
+    @one_at_a_time
     def explain(self, fh: Any = None, X: Any = None) -> Any:
         """Explain the point forecasts: which rows and columns they rest on, and the attention.
 
@@ -486,13 +549,15 @@ class InformerForecaster(BaseForecaster):
         check_kind(y.index.get_level_values(-1), first.y.index, "y", "it")
         new = make_instances(y, X, scaled=self.scaler is not None, step=first.step)
         joined = join_future(known, X)
-        extended = {
-            key: joined[key].extend(one, self.input_chunk_length) if key in known else one
-            for key, one in new.items()
-        }
+        rows, extended = self.input_chunk_length, dict(new)
+        for key in known.keys() & new.keys():
+            instance = joined[key].extend(new[key], rows)
+            # The scale of few rows is no better than the forecast from them.
+            is_rough = self.scaler is not None and len(known[key].y) < rows
+            extended[key] = instance.scaled_by(len(instance.y)) if is_rough else instance
         for instance in extended.values():
             # Refuses rows of `X` that are neither given nor known.
-            layout.history(instance.tail(self.input_chunk_length))
+            layout.history(instance.tail(rows))
         return joined, extended
 
     def _learn(

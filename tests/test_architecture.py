@@ -82,7 +82,7 @@ ROOMS = {
     LOCK: Room(),
     SAMPLE_PATHS: Room(top=("numpy", "torch")),
     DARTS_FILES: Room(
-        top=("pandas", "pytorch_lightning", "darts", CALENDAR, DARTS_MODULE, SEALED_FILES)
+        top=("pandas", "pytorch_lightning", "darts", CALENDAR, DARTS_MODULE, LOCK, SEALED_FILES)
     ),
     DARTS: Room(
         top=(
@@ -117,7 +117,7 @@ ROOMS = {
         later=(MODEL_HOLDER, EXPLAIN),
     ),
     MODEL_HOLDER: Room(
-        top=("numpy", "torch", "pytorch_lightning", "darts", DARTS, DARTS_TRAINING),
+        top=("numpy", "torch", "pytorch_lightning", "darts", DARTS, DARTS_TRAINING, LOCK),
         later=(EXPLAIN,),
     ),
     SKTIME_EXPLANATION: Room(top=("pandas", SKTIME_DATA, SKTIME_LAYOUT), later=(EXPLAIN,)),

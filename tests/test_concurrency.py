@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import multiprocessing
 import os
 import threading
@@ -15,7 +16,7 @@ from sktime.forecasting.model_evaluation import evaluate
 from sktime.split import ExpandingWindowSplitter
 
 from informer_forecaster import InformerForecaster, InformerModel
-from informer_forecaster.adapters._one_at_a_time import one_at_a_time
+from informer_forecaster.adapters._one_at_a_time import alone, one_at_a_time
 
 TINY = {**InformerForecaster.get_test_params()[0], "output_chunk_length": 3}
 
@@ -60,6 +61,48 @@ def test_threads_train_what_one_after_the_other_would(tiny_model, waves, time_li
     expected = [forecast(series) for series in every]
     with time_limit(120), ThreadPoolExecutor(3) as pool:
         assert list(pool.map(forecast, every)) == expected
+
+
+def test_copies_beside_a_training_do_not_disturb_it(tiny_model, waves, time_limit):
+    """A copy draws weights, from the generator that the training draws from."""
+    forecaster = InformerForecaster(**TINY).fit(table())
+    given = {"n_epochs": 40, "dropout": 0.3, "trainer": {"limit_train_batches": None}}
+    expected = tiny_model(**given).fit(waves()).predict(4)
+    ended = threading.Event()
+
+    def disturb():
+        while not ended.is_set():
+            copy.deepcopy(forecaster)
+
+    with time_limit(120), ThreadPoolExecutor(1) as pool:
+        disturbing = pool.submit(disturb)
+        try:
+            found = [tiny_model(**given).fit(waves()).predict(4) for _ in range(2)]
+        finally:
+            ended.set()
+        disturbing.result()
+    assert found == [expected, expected]
+
+
+@pytest.mark.parametrize("what", ["new", "load", "from_pretrained", "copy"])
+def test_what_moves_the_generator_waits(tiny_model, waves, tmp_path, time_limit, what):
+    """Each seeds or draws, if only for a moment: too short a one to be caught by trying."""
+    model = tiny_model().fit(waves())
+    model.save(str(tmp_path / "model.pt"))
+    model.save_pretrained(tmp_path / "pretrained")
+    forecaster = InformerForecaster(**TINY).fit(table())
+    calls = {
+        "new": tiny_model,
+        "load": lambda: InformerModel.load(str(tmp_path / "model.pt")),
+        "from_pretrained": lambda: InformerModel.from_pretrained(tmp_path / "pretrained"),
+        "copy": lambda: copy.deepcopy(forecaster),
+    }
+    with time_limit(60), ThreadPoolExecutor(1) as pool:
+        with alone():
+            waiting = pool.submit(calls[what])
+            with pytest.raises(TimeoutError):
+                waiting.result(timeout=1)
+        waiting.result()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a system that forks")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from darts import concatenate
 from darts.utils.likelihood_models.torch import QuantileRegression
 
 PAST, FUTURE = "past_covariates", "future_covariates"
@@ -193,3 +194,22 @@ def test_backtest_and_residuals_take_the_forecasts(fitted, waves):
     one_step = model.historical_forecasts(series, forecast_horizon=1, retrain=False)
     expected = series.slice_intersect(one_step) - one_step
     assert np.allclose(residuals.values(), expected.values())
+
+
+def test_covariates_may_be_given_by_position(fitted, waves):
+    """As in Darts; a model of several series keeps none that could stand in."""
+    model, given = fitted((PAST, FUTURE))
+    options = {"start": 20, "start_format": "position", "retrain": False}
+    series = [waves(LENGTH, 2), waves(LENGTH, 2, seed=1)]
+    model = model.untrained_model()
+    model.fit(series, **{name: [one, one] for name, one in given.items()})
+    by_name = model.historical_forecasts(series[0], **given, **options)
+    by_position = model.historical_forecasts(series[0], *given.values(), **options)
+    assert by_name == by_position
+
+
+def test_several_paths_beside_calendar_features_are_named(fitted, waves):
+    model, given = fitted((FUTURE,))
+    paths = concatenate([given[FUTURE]] * 2, axis="sample")
+    with pytest.raises(ValueError, match=r"`future_covariates` must be one path .* got 2 samples"):
+        model.historical_forecasts(waves(LENGTH, 2), future_covariates=paths, retrain=False)

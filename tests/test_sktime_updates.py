@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 
 import numpy as np
@@ -154,3 +155,87 @@ def test_an_archive_that_cannot_be_loaded_is_warned_of_where_it_is_saved(tmp_pat
         InformerForecaster.load_from_path(archive)
     loaded = InformerForecaster.load_from_path(archive, trusted=True)
     assert loaded.predict().equals(forecaster.predict())
+
+
+def test_fit_and_predict_in_one_call_keep_a_pretrained_network():
+    """What sktime's own would drop without a word."""
+    pretrained = make(n_epochs=3).pretrain(panel(Y), fh=[1, 2])
+    expected = copy.deepcopy(pretrained).fit(Y[:20], fh=[1, 2]).predict()
+    pd.testing.assert_series_equal(pretrained.fit_predict(Y[:20], fh=[1, 2]), expected)
+    short = make().pretrain(panel(Y), fh=[1, 2]).fit_predict(Y[:4], fh=[1, 2])
+    assert np.isfinite(short).all()
+
+
+@pytest.mark.parametrize("past", [None, ("price",)])
+def test_exogenous_rows_behind_the_last_step_change_nothing(past):
+    """Not even the scale: they are the future, which a user may hand over with the rest."""
+    parameters = {"past_covariates": past, "n_epochs": 3}
+    last = 42 - 2 * (past is not None)
+    other = X.copy()
+    other[last:] *= 1000.0
+    forecasts = [
+        make(**parameters).fit(Y[:40], X=rows, fh=[1, 2]).predict(X=rows)
+        for rows in (X, other, X[:last])
+    ]
+    for one in forecasts[1:]:
+        pd.testing.assert_series_equal(one, forecasts[0])
+
+
+@pytest.mark.parametrize("rows", [Y, [panel(Y).loc[label] for label in "st"]], ids=["one", "list"])
+def test_an_update_with_a_forecast_gives_the_container_of_fit(rows):
+    first, second = (
+        (rows[:40], rows[40:43])
+        if rows is Y
+        else ([r[:40] for r in rows], [r[40:43] for r in rows])
+    )
+    forecaster = make().fit(first, fh=[1, 2])
+    expected = copy.deepcopy(forecaster).update(second).predict()
+    found = forecaster.update_predict_single(second)
+    assert type(found) is type(expected) is type(rows)
+    assert type(forecaster.predict()) is type(rows)
+    for one, other in zip(*((x if rows is not Y else [x]) for x in (found, expected)), strict=True):
+        pd.testing.assert_frame_equal(pd.DataFrame(one), pd.DataFrame(other))
+
+
+def test_an_update_with_a_forecast_that_fails_changes_nothing():
+    forecaster = make(output_chunk_length=3).fit(Y[:40], fh=[1])
+    before = forecaster.predict()
+    with pytest.raises(ValueError, match="`y` must have a row at every step"):
+        forecaster.update_predict_single(Y[42:44])
+    with pytest.raises(ValueError, match="`fh` must have labels of one kind"):
+        forecaster.update_predict_single(Y[40:42], fh=pd.period_range("2020-02-12", periods=1))
+    assert forecaster.cutoff[0] == DAYS[39]
+    pd.testing.assert_series_equal(forecaster.predict(), before)
+
+
+def test_the_scale_of_a_series_grows_with_its_first_rows():
+    """A single row has no deviation: intervals in units of it would be far too narrow."""
+    parameters = {"use_reversible_instance_norm": False, "quantiles": (0.1, 0.5, 0.9)}
+    forecaster = make(**parameters).fit(panel(Y[:40]), fh=[1])
+    rows = pd.concat({"v": pd.DataFrame({"y": 1000.0 * Y[40:46]})}, names=["shop", "day"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        grown, at_once = (copy.deepcopy(forecaster) for _ in range(2))
+        for part in (rows[:1], rows[1:3], rows[3:]):
+            grown.update(part, update_params=False)
+        at_once.update(rows, update_params=False)
+    one, other = (each.predict_interval().loc["v"] for each in (grown, at_once))
+    width = float((other.iloc[0, 1] - other.iloc[0, 0]) / 1000.0)
+    assert width > 0.01
+    assert float((one.iloc[0, 1] - one.iloc[0, 0]) / 1000.0) == pytest.approx(width, rel=0.5)
+
+
+def test_a_horizon_of_another_kind_is_named_and_forgotten():
+    forecaster = make().fit(Y[:40], fh=[1, 2])
+    before = forecaster.predict()
+    with pytest.raises(ValueError, match=r"`fh` must have labels of one kind .* periods of D"):
+        forecaster.predict(fh=pd.period_range("2020-02-10", periods=2))
+    pd.testing.assert_series_equal(forecaster.predict(), before)
+
+
+def test_a_past_column_without_a_future_may_be_left_out():
+    forecaster = make(past_covariates=("price",)).fit(Y[:40], X=X[:40], fh=[1, 2])
+    unknown = X[40:42] * np.nan
+    with pytest.raises(ValueError, match="Or leave columns of `past_covariates` out"):
+        forecaster.predict(X=unknown)
+    assert np.isfinite(forecaster.predict()).all()

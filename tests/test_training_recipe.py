@@ -10,19 +10,22 @@ import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping
 from pytorch_lightning.strategies import SingleDeviceStrategy
 
+from informer_forecaster import InformerModel
 from informer_forecaster.adapters._darts_training import KeepBestWeights, Validated, rate_factor
 
 
 class Losses(Callback):
-    """Note validation loss and weights at the start and of every epoch, and every step's rate."""
+    """Note validation loss and weights of every epoch, and every step's rate."""
 
     def __init__(self):
         self.losses, self.weights, self.rates, self.norms = [], [], [], []
 
     def on_validation_epoch_end(self, trainer, pl_module):
-        if not trainer.sanity_checking:
-            self.losses.append(float(trainer.callback_metrics["val_loss"]))
-            self.weights.append({k: v.clone() for k, v in pl_module.state_dict().items()})
+        if trainer.sanity_checking:
+            return
+        assert "train_loss" in trainer.callback_metrics, "of an epoch that has ended"
+        self.losses.append(float(trainer.callback_metrics["val_loss"]))
+        self.weights.append({k: v.clone() for k, v in pl_module.state_dict().items()})
 
     def on_before_optimizer_step(self, trainer, pl_module, optimizer):  # noqa: ARG002
         self.rates.append(optimizer.param_groups[0]["lr"])
@@ -41,7 +44,7 @@ def fit(tiny_model, waves, callbacks=(), **options):
 
 def test_training_stops_early_and_keeps_the_best_weights(tiny_model, waves):
     """At this rate the loss soon rises; the last weights would be worse than earlier ones."""
-    model, seen = fit(tiny_model, waves, n_epochs=60, optimizer_kwargs={"lr": 0.05})
+    model, seen = fit(tiny_model, waves, n_epochs=60, optimizer_kwargs={"lr": 0.03})
     best = seen.losses.index(min(seen.losses))
     assert len(seen.losses) == best + 1 + 3 < 60
     for name, value in model.model.state_dict().items():
@@ -51,8 +54,18 @@ def test_training_stops_early_and_keeps_the_best_weights(tiny_model, waves):
 def test_the_linear_start_is_kept_where_no_epoch_is_better(tiny_model, waves):
     """On little data the network may learn nothing that holds on the validation series."""
     model, seen = fit(tiny_model, waves, n_epochs=20, optimizer_kwargs={"lr": 1.0})
-    assert seen.losses.index(min(seen.losses)) == 0
+    assert len(seen.losses) == 3  # the start is no epoch, and callbacks of the user see none
     assert not model.model.network.projection.weight.any()
+
+
+@pytest.mark.parametrize("options", [{}, {"lookback_skip": False}])
+def test_what_a_later_training_begins_with_competes_too(tiny_model, waves, options):
+    """A second `fit` at a rate that ruins the weights gives back what it was given."""
+    model, _ = fit(tiny_model, waves, n_epochs=2, optimizer_kwargs={"lr": 1e-3}, **options)
+    before = {k: v.clone() for k, v in model.model.state_dict().items()}
+    model.model.optimizer_kwargs["lr"] = 10.0
+    model.fit(waves(), val_series=waves(seed=1), epochs=3)
+    assert all(value.equal(before[name]) for name, value in model.model.state_dict().items())
 
 
 @pytest.mark.parametrize(
@@ -118,6 +131,22 @@ def test_early_stopping_goes_on_from_its_state():
     third = KeepBestWeights(2)
     third.load_state_dict(KeepBestWeights(2).state_dict())
     assert third.start is third.best is None
+
+
+def test_losses_on_other_validation_data_are_forgotten(tiny_model, waves, tmp_path):
+    """A loss of before on easier data would undo all that the newer training learns."""
+    place = {"model_name": "old", "work_dir": str(tmp_path)}
+    model = tiny_model(save_checkpoints=True, n_epochs=2, optimizer_kwargs={"lr": 1e-2}, **place)
+    model.fit(waves(), val_series=waves(seed=1))
+    for new, epochs, is_forgotten in ((waves(seed=1), 3, False), (waves(seed=1) * 10.0, 6, True)):
+        loaded = InformerModel.load_from_checkpoint(**place, best=False)
+        loaded.fit(waves(), val_series=new, epochs=epochs)
+        (keeper,) = (c for c in loaded.trainer.callbacks if isinstance(c, KeepBestWeights))
+        assert (keeper.start is None) == is_forgotten
+        assert (float(keeper.best_score) > 1.0) == is_forgotten
+    assert not all(
+        map(torch.equal, loaded.model.state_dict().values(), model.model.state_dict().values())
+    )
 
 
 def test_the_rate_warms_up_and_decays_over_the_steps_there_are(tiny_model, waves):

@@ -53,17 +53,17 @@ ABLATIONS: dict[str, list[str]] = {
     # which would hide the others.
     "parts": [
         "informer",
+        "informer-alone",
         *(
-            f"informer[lookback_skip=false{change}]"
+            f"informer-alone[{change}]"
             for change in (
-                "",
-                ",use_reversible_instance_norm=false",
-                ",channel_independent=false",
-                ",start_token_length=0",
-                ",decoder_causal=false",
-                ",distil=false",
-                ",attention=full",
-                ",patch_length=1",
+                "use_reversible_instance_norm=false",
+                "channel_independent=false",
+                "start_token_length=0",
+                "decoder_causal=false",
+                "distil=false",
+                "attention=full",
+                "patch_length=1",
             )
         ),
     ],

@@ -60,12 +60,14 @@ Cell = dict[str, Any]
 
 
 def describe(method: Method, horizon: int) -> str:
-    """Write all arguments of a method's model as JSON."""
+    """Write all arguments of a method's model, and its stride if not 1, as JSON."""
     arguments = {
         name: value
         for name, value in method.build(horizon, {}).model_params.items()
         if name not in ENVIRONMENT
     }
+    if method.stride > 1:
+        arguments["stride"] = method.stride
     return json.dumps(arguments, default=_name_of)
 
 
@@ -94,7 +96,7 @@ def fit(method: Method, cell: Cell, parts: Parts, folder: str) -> tuple[Any, int
     length = max(method.look_back + horizon, model.min_train_series_length)
     windows = validation_windows(parts.validation, length, method.windows)
     validation = [one for window in windows for one in columns_of(window, method.apart)]
-    model.fit(train, val_series=validation)
+    model.fit(train, val_series=validation, stride=method.stride)
     epochs = model.epochs_trained
     return model if is_ours else model.load_from_checkpoint("cell", folder, best=True), epochs
 
