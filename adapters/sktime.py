@@ -550,7 +550,7 @@ class InformerForecaster(BaseForecaster):
         new = make_instances(y, X, scaled=self.scaler is not None, step=first.step)
         joined = join_future(known, X)
         rows, extended = self.input_chunk_length, dict(new)
-        for key in known.keys() & new.keys():
+        for key in (key for key in new if key in known):
             instance = joined[key].extend(new[key], rows)
             # The scale of few rows is no better than the forecast from them.
             is_rough = self.scaler is not None and len(known[key].y) < rows

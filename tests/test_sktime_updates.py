@@ -222,7 +222,7 @@ def test_the_scale_of_a_series_grows_with_its_first_rows():
     one, other = (each.predict_interval().loc["v"] for each in (grown, at_once))
     width = float((other.iloc[0, 1] - other.iloc[0, 0]) / 1000.0)
     assert width > 0.01
-    assert float((one.iloc[0, 1] - one.iloc[0, 0]) / 1000.0) == pytest.approx(width, rel=0.5)
+    assert float((one.iloc[0, 1] - one.iloc[0, 0]) / 1000.0) == pytest.approx(width, rel=1e-6)
 
 
 def test_a_horizon_of_another_kind_is_named_and_forgotten():

@@ -223,7 +223,7 @@ METHODS: dict[str, Method] = {
         as_stated=True,
         strides={"ETTm1": 4},
     ),
-    # At full width, by the paper's rate; as few epochs as above, as each takes ten minutes there.
+    # At full width, by the paper's rate; as few epochs as above, as they are long there.
     "paper-norm-512": Method(
         "Informer, the paper's, instance norm",
         InformerModel.paper,
