@@ -121,6 +121,13 @@ def test_the_papers_network_sees_what_it_saw_there(
     assert recipe.arguments.get("start_token_length") == start_token
 
 
+@pytest.mark.parametrize(("dataset", "steps"), [("ETTh2", 24), ("ETTm1", 96), ("waves", 24)])
+def test_the_last_day_has_the_rows_of_a_day(script, dataset, steps):
+    """A quarter of a day repeated would be a comparison that anything wins."""
+    recipe = script("ablations").find("repeat-day").on(dataset, "multivariate", 8)
+    assert recipe.build(8, {}).input_chunk_length == steps
+
+
 def test_the_default_informer_repeats_no_default(script):
     """What the recipe leaves out is the adapter's, whatever that becomes."""
     methods = script("methods")
@@ -131,7 +138,7 @@ def test_every_ablation_names_methods(script):
     methods = script("ablations")
     for names in methods.ABLATIONS.values():
         for name in names:
-            assert methods.find(name).build(96, {}).model_params
+            assert methods.find(name).on("ETTh1", "multivariate", 96).build(96, {}).model_params
 
 
 def start(ett: ModuleType, *options: str) -> None:

@@ -113,9 +113,9 @@ def ablations(rows: pd.DataFrame) -> Iterator[tuple[str, str]]:
     nothing = read_published().iloc[:0]
     for name, methods in ABLATIONS.items():
         chosen = rows[rows["method"].isin(methods)]
-        if not chosen["method"].str.contains("[", regex=False).any():
-            continue
         for (dataset, features), own in chosen.groupby(["dataset", "features"], sort=False):
+            if not own["method"].str.contains("[", regex=False).any():
+                continue
             horizons = tuple(sorted(own["horizon"].unique()))
             table = make_error_table(own, nothing, horizons)
             yield f"Ablation: {name.replace('-', ' ')}, {dataset}, {features}", table

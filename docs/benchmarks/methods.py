@@ -63,6 +63,8 @@ class Method:
         Steps between the windows of the training.
     strides : dict of str to int
         Strides on data sets where they differ.
+    daily : bool
+        Whether ``steps`` of the model are a day of the data set.
     """
 
     title: str
@@ -79,11 +81,15 @@ class Method:
     as_stated: bool = False
     stride: int = 1
     strides: dict[str, int] = field(default_factory=dict)
+    daily: bool = False
 
     def on(self, dataset: str, features: str, horizon: int) -> Method:
         """Give the recipe with its lengths and stride at a cell of the tables."""
+        known = dataset_of(dataset)
         here = replace(self, stride=self.strides.get(dataset, self.stride))
-        stated = dataset_of(dataset).lengths(features, horizon)
+        if self.daily:
+            here = replace(here, arguments={"steps": known.day, **self.arguments})
+        stated = known.lengths(features, horizon)
         if not self.as_stated or stated is None:
             return replace(here, look_back=self.look_backs.get(dataset, self.look_back))
         arguments = {"start_token_length": stated.start_token, **self.arguments}
@@ -291,5 +297,5 @@ METHODS: dict[str, Method] = {
     "fedformer": _peer("FEDformer", stamps=True),
     "informer-neuralforecast": _peer("Informer", stamps=True),
     "repeat-last": Method("Repeat the last value", _naive, 336, {"steps": 1}, kind="naive"),
-    "repeat-day": Method("Repeat the last day", _naive, 336, {"steps": 24}, kind="naive"),
+    "repeat-day": Method("Repeat the last day", _naive, 336, kind="naive", daily=True),
 }

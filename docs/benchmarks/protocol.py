@@ -22,7 +22,7 @@ from sklearn.preprocessing import StandardScaler
 
 STANDARD_HORIZONS = (96, 192, 336, 720)
 TARGET = "OT"
-DAY = 96  # steps of a day at 15 minutes, and a multiple of those at an hour
+DAY_OF_HOURS, DAY_OF_QUARTERS = 24, 96
 
 
 class Lengths(NamedTuple):
@@ -37,12 +37,13 @@ class Dataset:
     """A data set, its parts in rows, and the horizons at which the paper forecasts it.
 
     ``paper_lengths`` are look-back and start token of the authors' scripts, for all columns or one,
-    at each of these horizons.
+    at each of these horizons; ``day`` is how many rows a day has.
     """
 
     load: Callable[[Path | None], TimeSeries]
     rows: tuple[int, int, int]
     paper_horizons: tuple[int, ...]
+    day: int
     paper_lengths: dict[str, tuple[tuple[int, int], ...]] = field(default_factory=dict)
 
     def horizons(self, name: str) -> tuple[int, ...]:
@@ -103,6 +104,7 @@ DATASETS = {
         _from_darts(ETTh1Dataset),
         HOURS,
         HOURLY,
+        DAY_OF_HOURS,
         {
             "multivariate": ((48, 48), (96, 48), (168, 168), (168, 168), (336, 336)),
             "univariate": ((720, 168), (720, 168), (720, 336), (720, 336), (720, 336)),
@@ -112,6 +114,7 @@ DATASETS = {
         _from_darts(ETTh2Dataset),
         HOURS,
         HOURLY,
+        DAY_OF_HOURS,
         {
             "multivariate": ((48, 48), (96, 96), (336, 336), (336, 168), (720, 336)),
             "univariate": ((48, 48), (96, 96), (336, 336), (336, 168), (336, 336)),
@@ -121,13 +124,14 @@ DATASETS = {
         _from_darts(ETTm1Dataset),
         QUARTERS,
         QUARTERLY,
+        DAY_OF_QUARTERS,
         {
             "multivariate": ((672, 96), (96, 48), (384, 384), (672, 288), (672, 384)),
             "univariate": ((96, 48), (96, 48), (384, 384), (384, 384), (384, 384)),
         },
     ),
 }
-WAVES = Dataset(make_waves, (240, 80, 80), (8,))
+WAVES = Dataset(make_waves, (240, 80, 80), (8,), DAY_OF_HOURS)
 
 
 def dataset_of(name: str) -> Dataset:
@@ -164,8 +168,9 @@ def stride_of(num_windows: int, wanted: int | None) -> int:
     if wanted is None or wanted >= num_windows:
         return 1
     stride = num_windows // wanted
-    # A stride that shares a divisor with the day would begin at some of its hours only.
-    while math.gcd(stride, DAY) > 1:
+    # A stride that shares a divisor with the day would begin at some of its hours only; one that
+    # shares none with a day of quarters shares none with one of hours.
+    while math.gcd(stride, DAY_OF_QUARTERS) > 1:
         stride += 1
     return stride
 
