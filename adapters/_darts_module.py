@@ -60,10 +60,12 @@ class _InformerModule(TrainingRecipe):
         if skip is not None and moves_with_the_series(self.likelihood):
             # Least squares sets it. Trained along, it follows the noise of the gradient.
             skip.requires_grad_(False)
+        self._norm_eps = 0.0 if self.rin is None else self.rin.eps
         self._generators: tuple[torch.Tensor, list[torch.Tensor]] | None = None
         if compile_network:
-            # In place, so that the names of the parameters stay.
-            self.network.compile(fullgraph=True)
+            # In place, so that the names of the parameters stay. Not `fullgraph`: torch compiles a
+            # function for eight networks of a process at most, and then has to run it as it is.
+            self.network.compile()
 
     # Not Darts' `io_processor`: it would add the window's mean to the raw deviation of a Gaussian.
 
@@ -75,11 +77,19 @@ class _InformerModule(TrainingRecipe):
         if x_in.static_covariates is not None:
             static = self._arrange_static(x_in.static_covariates, past.shape[2])
         # NOTE[DIFF] the paper scales whole series only; here each window loses level and deviation.
-        normalised = past if self.rin is None else self.rin(past)
-        forecast = self.network(normalised, x_in.past_covariates, future, static)
+        forecast = self.network(self._normalise(past), x_in.past_covariates, future, static)
         # Mixed precision ends here: losses and inverse transforms run in the model's own dtype.
         forecast = forecast.to(past.dtype)
         return PLModuleOutput(prediction=self._put_back_level_and_scale(forecast))
+
+    def _normalise(self, past: torch.Tensor) -> torch.Tensor:
+        """Take away level and deviation of each window ``(B, L, C)``, where that is wanted."""
+        if self.rin is None:
+            return past
+        # In half precision 1e-12 is 0, and a constant window would be divided by it.
+        self.rin.eps = max(self._norm_eps, torch.finfo(past.dtype).tiny)
+        normalised: torch.Tensor = self.rin(past)
+        return normalised
 
     def _arrange_static(self, static: torch.Tensor, num_targets: int) -> torch.Tensor:
         """Flatten ``(B, C or 1, S)``, or give each independent component its own row."""

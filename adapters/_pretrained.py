@@ -40,6 +40,7 @@ TRAINING = frozenset(
         "lr_scheduler_cls",
         "lr_scheduler_kwargs",
         "random_state",
+        "early_stopping_patience",
         "enable_finetuning",
         "compile_network",
     }

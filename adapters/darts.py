@@ -191,10 +191,10 @@ class InformerModel(SealedFilesModel):
             `nr_epochs_val_period`, `force_reset`, `save_checkpoints`, `add_encoders`,
             `random_state`, `pl_trainer_kwargs`, `show_warnings`, `enable_finetuning`. They are
             described in the documentation of Darts' `TransformerModel`. Unless you choose, the
-            optimizer is Adam at a learning rate of ``2e-4``, which rises over the first 100 steps
-            and falls to zero along half a cosine over the epochs (`lr_scheduler_cls` takes its
-            place), and the norm of the gradient is clipped at 1 (``gradient_clip_val`` in
-            `pl_trainer_kwargs`; 0 for no clipping).
+            optimizer is Adam at a learning rate of ``2e-4`` (another `optimizer_cls` keeps its
+            own), which rises over the first 100 steps and falls to zero along half a cosine over
+            the epochs (`lr_scheduler_cls` takes its place), and the norm of the gradient is clipped
+            at 1 (``gradient_clip_val`` in `pl_trainer_kwargs`; 0 for no clipping).
 
         Raises
         ------
@@ -254,10 +254,10 @@ class InformerModel(SealedFilesModel):
             # Without a transform of its own: the linear map then forecasts as regression found it.
             use_reversible_instance_norm = {"eps": 1e-12, "affine": False}
         arguments["use_reversible_instance_norm"] = use_reversible_instance_norm
-        arguments["optimizer_kwargs"] = {
-            "lr": LEARNING_RATE,
-            **(arguments.get("optimizer_kwargs") or {}),
-        }
+        optimizer_kwargs = arguments.get("optimizer_kwargs") or {}
+        if arguments.get("optimizer_cls", torch.optim.Adam) is torch.optim.Adam:
+            optimizer_kwargs = {"lr": LEARNING_RATE, **optimizer_kwargs}
+        arguments["optimizer_kwargs"] = optimizer_kwargs
         self.pl_module_params = self._extract_pl_module_params(**arguments)
         self.pl_module_params["early_stopping_patience"] = arguments["early_stopping_patience"]
         self._compile_network = compile_network
@@ -385,6 +385,7 @@ class InformerModel(SealedFilesModel):
         check_type("series", series, required=True)
         self._check_precision(kwargs.get("trainer"))
         largest = self._largest_value(as_list(series)[0], kwargs.get("trainer"))
+        features = self._choose_time_features(as_list(series))
         for prefix, target in (("", series), ("val_", kwargs.get("val_series"))):
             check_type(f"{prefix}series", target)
             check_inputs(
@@ -402,21 +403,11 @@ class InformerModel(SealedFilesModel):
                 "input_chunk_length + output_chunk_shift + output_chunk_length",
             )
             future = f"{prefix}future_covariates"
-            self._check_samples(future, kwargs.get(future))
+            _check_samples(future, kwargs.get(future), features)
             if self.considers_static_covariates:
                 check_static_covariates(f"{prefix}series", target)
-        self.add_encoders = self._encoders_with(self._choose_time_features(as_list(series)))
+        self.add_encoders = self._encoders_with(features)
         return super()._setup_for_fit_from_dataset(series=series, **kwargs)
-
-    def _check_samples(self, name: str, given: Any) -> None:
-        """Raise if calendar features, which are one path, would join several sample paths."""
-        for position, one in enumerate(as_list(given)):
-            if self._time_features and one.is_stochastic:
-                raise ValueError(
-                    f"{label(name, given, position)} must be one path beside calendar features; "
-                    f"got {one.n_samples} samples. Give its `mean()` or a quantile, or choose "
-                    "`time_features=False`."
-                )
 
     def _trained_part(self, series: Any, samples: int | None, stride: int | None) -> Any:
         """The end of each series that its last ``samples`` windows, ``stride`` apart, lie in."""
@@ -516,7 +507,8 @@ class InformerModel(SealedFilesModel):
         """Raise unless covariates are those of training; Darts looks after it added encodings."""
         for name in ("past_covariates", "future_covariates"):
             check_type(name, given.get(name))
-        self._check_samples("future_covariates", given.get("future_covariates"))
+        future = given.get("future_covariates")
+        _check_samples("future_covariates", future, _time_features_in(self.add_encoders))
         if self.train_sample is None or self.encoders is None:
             return
         widths = self.train_sample.component_dims()
@@ -573,7 +565,8 @@ class InformerModel(SealedFilesModel):
     def _ckpt_skipped_params(self) -> list[str]:
         # Nothing in the network depends on these: its weights move between them.
         free = ["input_chunk_length", "output_chunk_length", "start_token_length", "dropout"]
-        return [*super()._ckpt_skipped_params, *free, "compile_network", "patch_length"]
+        free += ["compile_network", "early_stopping_patience", "patch_length"]
+        return [*super()._ckpt_skipped_params, *free]
 
     def _check_ckpt_parameters(self, tfm_save: TorchForecastingModel) -> None:
         super()._check_ckpt_parameters(tfm_save)
@@ -660,6 +653,17 @@ def _time_features_in(encoders: dict[str, Any] | None) -> TimeFeatures | None:
     """The calendar features among a model's encoders."""
     future = (encoders or {}).get("custom", {}).get("future", [])
     return next((encoder for encoder in future if isinstance(encoder, TimeFeatures)), None)
+
+
+def _check_samples(name: str, given: Any, features: TimeFeatures | None) -> None:
+    """Raise if calendar features, which are one path, would join several sample paths."""
+    for position, one in enumerate(as_list(given)):
+        if features is not None and one.is_stochastic:
+            raise ValueError(
+                f"{label(name, given, position)} must be one path beside calendar features; "
+                f"got {one.n_samples} samples. Give its `mean()` or a quantile, or choose "
+                "`time_features=False`."
+            )
 
 
 def calendar_names(model: InformerModel) -> tuple[str, ...]:

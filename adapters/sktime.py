@@ -299,11 +299,16 @@ class InformerForecaster(BaseForecaster):
             raise ValueError(f"{error} {fill('y')}") from None
 
     def _check_fh(self, fh: Any, pred_int: bool = False) -> Any:
-        # sktime asserts without a word that the cutoff is of the same kind, and keeps the horizon.
+        # sktime asserts without a word that the cutoff is of this kind, and keeps what it refuses.
         given = check_fh(fh, freq=self._cutoff) if self.is_fitted and fh is not None else None
         if given is not None and not given.is_relative:
             check_kind(given.to_pandas(), self._cutoff, "fh", "it")
-        return super()._check_fh(fh, pred_int=pred_int)
+        known: Any = self._fh
+        try:
+            return super()._check_fh(fh, pred_int=pred_int)
+        except Exception:
+            self._fh = known
+            raise
 
     def _locate_missing(self, argument: str, table: Any) -> None:
         """Raise if ``table``, of any of sktime's containers, has a value that is not finite."""
@@ -680,9 +685,11 @@ class InformerForecaster(BaseForecaster):
             key: labels_at(one.y.index, one.step, steps[key]) for key, one in instances.items()
         }
         table = np.concatenate(list(values.values()))
-        if len(layout.y_columns) > 1:
-            # sktime labels the columns in the order of the last table that it saw.
-            table = table[:, [layout.y_columns.index(name) for name in self._get_varnames()]]
+        # sktime labels the columns in the order of the last table that it saw; an array has no
+        # names.
+        names = list(self._get_varnames())
+        if set(names) == set(layout.y_columns):
+            table = table[:, [layout.y_columns.index(name) for name in names]]
         return label_rows(labels, self._index_names), table
 
     def _join(self, fh: Any, X: pd.DataFrame | None) -> tuple[dict[Key, Instance], dict[Key, Any]]:

@@ -42,6 +42,7 @@ def test_a_compiled_model_trains_predicts_and_saves(tiny_model, waves, tmp_path)
     """Generated code rounds differently; files are those of the model without it."""
     from informer_forecaster import InformerModel
 
+    torch.compiler.reset()  # the networks of the tests before count
     series = waves(60)
     # Generated code draws other random numbers: without dropout and sampling there are none.
     options = {"dropout": 0.0, "sparsity": "moment"}
@@ -57,3 +58,17 @@ def test_a_compiled_model_trains_predicts_and_saves(tiny_model, waves, tmp_path)
     moved.load_weights(path)
     np.testing.assert_allclose(moved.predict(8, series).values(), compiled.predict(8).values())
     assert len(InformerModel.load(path).predict(8)) == 8
+
+
+@pytest.mark.slow
+def test_more_networks_than_torch_compiles_run_all_the_same(tiny_model, waves) -> None:
+    """A search over sizes makes many: torch's limit is a matter of speed, not of the result."""
+    torch.compiler.reset()
+    with torch._dynamo.config.patch(recompile_limit=1):
+        for d_model in (8, 16):
+            options = {"d_model": d_model, "dropout": 0.0, "sparsity": "moment"}
+            plain = tiny_model(24, 8, **options).fit(waves(60))
+            compiled = tiny_model(24, 8, **options, compile_network=True).fit(waves(60))
+            np.testing.assert_allclose(
+                compiled.predict(8).values(), plain.predict(8).values(), rtol=1e-6, atol=1e-6
+            )

@@ -81,6 +81,7 @@ def test_untrained_model_is_a_new_one_of_the_same_arguments(saved, waves):
         {"output_chunk_shift": 2},
         {"n_epochs": 7, "batch_size": 3},
         {"optimizer_kwargs": {"lr": 0.1}},
+        {"early_stopping_patience": None},
     ],
     ids=str,
 )

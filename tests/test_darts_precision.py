@@ -90,3 +90,15 @@ def test_half_weights_need_an_eps_that_they_can_hold(tiny_model, waves):
     ):
         model = tiny_model(**half, **optimizer).fit(series)
         assert np.isfinite(model.predict(4).values()).all()
+
+
+def test_half_weights_forecast_a_constant_look_back(tiny_model, waves):
+    """The instance norm adds 1e-12 to a variance of zero; in half precision that is zero too."""
+    half = {"trainer": {"precision": "16-true"}, "optimizer_kwargs": {"eps": 1e-4}}
+    series = waves(dtype=np.float32)
+    values = series.values().copy()
+    values[10:25] = 5.0
+    still = series.with_values(values)
+    model = tiny_model(**half).fit(still)
+    assert np.isfinite(model.predict(4).values()).all()
+    np.testing.assert_allclose(model.predict(4, still[:25]).values(), 5.0, rtol=0.01)

@@ -148,8 +148,9 @@ def test_a_series_comes_back_whole(saved):
 def test_training_goes_on(saved, waves):
     """With other settings too, where the weights do not depend on them."""
     model, directory = saved(add_encoders={**ENCODERS, "transformer": Scaler()})
-    loaded = load(directory, n_epochs=2, optimizer_kwargs={"lr": 0.1}, batch_size=4)
-    assert (loaded.n_epochs, loaded.batch_size) == (2, 4)
+    changes = {"n_epochs": 2, "batch_size": 4, "early_stopping_patience": None}
+    loaded = load(directory, optimizer_kwargs={"lr": 0.1}, **changes)
+    assert {name: loaded.model_params[name] for name in changes} == changes
     before = loaded.predict(4, waves())
     loaded.fit(waves())
     assert loaded.epochs_trained == 2

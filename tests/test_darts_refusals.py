@@ -94,6 +94,14 @@ def test_sample_paths_beside_calendar_features_are_refused(tiny_model, waves):
     tiny_model(time_features=False).fit(waves(), future_covariates=paths)
 
 
+def test_sample_paths_are_taken_where_the_index_has_no_calendar(tiny_model, waves):
+    """The wish for calendar features is the default; an integer index fulfils none."""
+    series, one = waves(index="range"), waves(60, index="range")
+    paths = one.with_values(np.repeat(one.all_values(), 3, axis=2))
+    model = tiny_model().fit(series, future_covariates=paths)
+    assert np.isfinite(model.predict(4, future_covariates=paths).values()).all()
+
+
 @pytest.mark.parametrize(
     "encoders",
     [{"custom": {"future": len}}, {"custom": {"future": None}}, {"custom": [1]}, [1]],

@@ -216,6 +216,22 @@ def test_fine_tuning_trains_the_named_parameters_only(tiny_model, waves, tmp_pat
         assert changed(before, weights(tuned)) == trained
 
 
+@pytest.mark.parametrize(
+    ("options", "rate"),
+    [
+        ({}, 2e-4),
+        ({"optimizer_cls": torch.optim.Adam, "optimizer_kwargs": {"eps": 1e-6}}, 2e-4),
+        ({"optimizer_kwargs": {"lr": 0.01}}, 0.01),
+        ({"optimizer_cls": torch.optim.Adadelta}, 1.0),
+    ],
+    ids=str,
+)
+def test_the_default_rate_is_that_of_the_default_optimizer(tiny_model, waves, options, rate):
+    """At 2e-4 Adadelta, made for a rate of 1, would not move: a network without any training."""
+    model = tiny_model(**options).fit(waves())
+    assert model.model.trainer.optimizers[0].defaults["lr"] == rate
+
+
 def test_the_learning_rate_finder_runs(tiny_model, waves):
     model = tiny_model(trainer={"limit_train_batches": 1.0})
     found = model.lr_find(waves(300), num_training=30)

@@ -137,6 +137,32 @@ def test_lookback_skip_moves_to_other_lengths(lookback: int, horizon: int) -> No
     assert not moved.lookback_skip(torch.ones(1, lookback, 1))[:, 12:].any()
 
 
+def test_maps_of_another_number_drop_the_gradient_of_the_old() -> None:
+    """Else the next backward pass fails, with a message about shapes that nobody gave."""
+    config = InformerConfig(24, 12, num_targets=2, lookback_skip=True, **SMALL)
+    saved, network = Informer(config), Informer(config)
+    saved.lookback_skip.match_components(2)
+    x = torch.randn(3, 24, 2)
+    network(x).sum().backward()
+    network.load_state_dict(saved.state_dict())
+    network(x).sum().backward()
+    assert len(network.lookback_skip.weight.grad) == 2
+
+
+@pytest.mark.parametrize("assign", [False, True])
+def test_a_network_made_without_memory_is_whole_after_loading(assign: bool) -> None:
+    """The position code is in no state dict: left as it was made, it would be what memory held."""
+    config = InformerConfig(13, 7, num_targets=2, **SMALL)
+    saved = Informer(config).eval()
+    with torch.device("meta"):
+        network = Informer(config).eval()
+    if not assign:
+        network = network.to_empty(device="cpu")
+    network.load_state_dict(saved.state_dict(), assign=assign)
+    x = torch.randn(3, 13, 2)
+    assert torch.equal(network(x), saved(x))
+
+
 def test_a_causal_decoder_cannot_see_later_time_stamps() -> None:
     """Full masked attention: time stamps of later steps leave earlier steps unchanged."""
     config = InformerConfig(

@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 import torch
 from pytorch_lightning.callbacks import Callback
+from sktime.datatypes import convert_to
 from sktime.forecasting.base import ForecastingHorizon
 from sktime.transformations.series.impute import Imputer
 from sktime.utils._testing.hierarchical import _make_hierarchical
@@ -286,6 +287,22 @@ def test_quantiles_do_not_cross_and_the_median_is_the_point(fh):
     np.testing.assert_array_equal(
         quantiles[("a", 0.5)].to_numpy(), forecaster.predict(fh=fh)["a"].to_numpy()
     )
+
+
+def test_an_array_of_several_series_and_columns_is_forecast():
+    """Its columns have no names, but for those of the table that sktime makes of it."""
+    values = np.random.default_rng(0).normal(size=(3, 2, 40))
+    table = convert_to(values, "pd-multiindex", as_scitype="Panel")
+    by_array, by_table = make().fit(values, fh=FH), make().fit(table, fh=FH)
+    expected = by_table.predict()
+    assert by_array.predict().shape == (3, 2, 3)
+    np.testing.assert_array_equal(
+        by_array.predict(), convert_to(expected, "numpy3D", as_scitype="Panel")
+    )
+    some = by_array.predict_quantiles(alpha=[0.1, 0.9])
+    np.testing.assert_array_equal(some, by_table.predict_quantiles(alpha=[0.1, 0.9]))
+    by_table.update(values[:, :, :4], update_params=False)
+    assert by_table.predict().shape == (3, 2, 3)
 
 
 def test_alphas_keep_their_order():

@@ -109,6 +109,15 @@ def test_a_horizon_without_the_time_zone_is_refused():
         forecaster.predict(ForecastingHorizon(DAYS[40:42], is_relative=False))
 
 
+def test_a_refused_horizon_is_forgotten():
+    """Else a forecast of the horizon from before would be refused as well."""
+    forecaster = make(output_chunk_length=2).fit(Y[:40])
+    before = forecaster.predict([1, 2])
+    with pytest.raises(NotImplementedError, match="in-sample"):
+        forecaster.predict([-1, 0])
+    assert forecaster.predict().equals(before)
+
+
 def test_an_empty_series_is_refused():
     with pytest.raises(ValueError, match="`y` must have rows; got none"):
         make().fit(Y[:0], fh=[1])

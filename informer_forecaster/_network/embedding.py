@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -76,6 +77,7 @@ class TokenEmbedding(nn.Module):
         self.static = self._linear(config.num_static_covariates, config)
         code = sinusoidal_position(num_tokens, config.d_model)
         self.register_buffer("position", code, persistent=False)
+        self.register_load_state_dict_pre_hook(_renew_position)  # type: ignore[no-untyped-call]
         self.dropout = dropout
 
     def forward(self, values: Tensor, time_stamps: Tensor | None, static: Tensor | None) -> Tensor:
@@ -93,3 +95,13 @@ class TokenEmbedding(nn.Module):
         """A map to the tokens' width, or none where there is nothing to map."""
         # The value embedding has the bias.
         return nn.Linear(num_inputs, config.d_model, bias=False) if num_inputs else None
+
+
+def _renew_position(
+    module: TokenEmbedding, state_dict: dict[str, Any], prefix: str, *_unused: object
+) -> None:
+    """Compute the position code of ``module`` anew: no file has it, nor a module made on meta."""
+    saved = state_dict.get(prefix + "value.weight")
+    like = saved if module.position.is_meta else module.position
+    if isinstance(like, Tensor):
+        module.position = sinusoidal_position(*module.position.shape).to(like)

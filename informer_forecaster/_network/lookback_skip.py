@@ -15,7 +15,8 @@ class LookbackSkip(nn.Module):
 
     Its weights are tied to distances from the forecast origin, so those of another length fit:
     what is too long is cut off far from the origin, what is missing there is zero. All components
-    share them, until weights of each component are set or loaded.
+    share them, until weights of each component are set or loaded. Where that changes their shape,
+    an optimizer that already took a step needs its own state loaded, or to be made again.
 
     Parameters
     ----------
@@ -67,6 +68,7 @@ class LookbackSkip(nn.Module):
             if len(parameter) != num_maps:
                 # The same parameter for optimizers and strategies that hold it.
                 parameter.data = parameter.new_zeros(num_maps, *parameter.shape[1:])
+                parameter.grad = None
 
 
 def _fit_shapes(
