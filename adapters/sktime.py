@@ -303,7 +303,7 @@ class InformerForecaster(BaseForecaster):
         given = check_fh(fh, freq=self._cutoff) if self.is_fitted and fh is not None else None
         if given is not None and not given.is_relative:
             check_kind(given.to_pandas(), self._cutoff, "fh", "it")
-        known: Any = self._fh
+        known = self._fh  # type: ignore[has-type]
         try:
             return super()._check_fh(fh, pred_int=pred_int)
         except Exception:
