@@ -160,7 +160,10 @@ def _of_errors(rows: pd.DataFrame) -> pd.DataFrame:
     is_ablation = rows["method"].str.contains("[", regex=False)
     # Where the start was kept, its line would hide the default's.
     is_part = is_ablation | (rows["method"] == "informer-start")
-    return rows[(rows["features"] == "multivariate") & ~is_part]
+    shown = rows[(rows["features"] == "multivariate") & ~is_part]
+    # A line takes two horizons.
+    horizons = shown.groupby(["dataset", "method"])["horizon"].transform("nunique")
+    return shown[horizons > 1]
 
 
 def _of_decoding(rows: pd.DataFrame) -> pd.DataFrame:

@@ -248,6 +248,13 @@ METHODS: dict[str, Method] = {
     "lstm-direct": Method(
         "LSTM, direct", _trained("BlockRNNModel"), POINTWISE, {"model": "LSTM", **RECURRENT}
     ),
+    # What the norm of the window alone is worth.
+    "lstm-direct-norm": Method(
+        "LSTM, direct, instance norm",
+        _trained("BlockRNNModel"),
+        POINTWISE,
+        {"model": "LSTM", **RECURRENT, "use_reversible_instance_norm": True},
+    ),
     "lstm-attention": Method(
         "LSTM with attention (TFT)",
         _trained("TFTModel"),
