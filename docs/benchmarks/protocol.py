@@ -43,8 +43,8 @@ class Dataset:
     load: Callable[[Path | None], TimeSeries]
     rows: tuple[int, int, int]
     paper_horizons: tuple[int, ...]
-    day: int
     paper_lengths: dict[str, tuple[tuple[int, int], ...]] = field(default_factory=dict)
+    day: int = DAY_OF_HOURS
 
     def horizons(self, name: str) -> tuple[int, ...]:
         """Give the horizons that ``paper`` or ``standard`` stands for."""
@@ -104,7 +104,6 @@ DATASETS = {
         _from_darts(ETTh1Dataset),
         HOURS,
         HOURLY,
-        DAY_OF_HOURS,
         {
             "multivariate": ((48, 48), (96, 48), (168, 168), (168, 168), (336, 336)),
             "univariate": ((720, 168), (720, 168), (720, 336), (720, 336), (720, 336)),
@@ -114,7 +113,6 @@ DATASETS = {
         _from_darts(ETTh2Dataset),
         HOURS,
         HOURLY,
-        DAY_OF_HOURS,
         {
             "multivariate": ((48, 48), (96, 96), (336, 336), (336, 168), (720, 336)),
             "univariate": ((48, 48), (96, 96), (336, 336), (336, 168), (336, 336)),
@@ -124,14 +122,14 @@ DATASETS = {
         _from_darts(ETTm1Dataset),
         QUARTERS,
         QUARTERLY,
-        DAY_OF_QUARTERS,
         {
             "multivariate": ((672, 96), (96, 48), (384, 384), (672, 288), (672, 384)),
             "univariate": ((96, 48), (96, 48), (384, 384), (384, 384), (384, 384)),
         },
+        DAY_OF_QUARTERS,
     ),
 }
-WAVES = Dataset(make_waves, (240, 80, 80), (8,), DAY_OF_HOURS)
+WAVES = Dataset(make_waves, (240, 80, 80), (8,))
 
 
 def dataset_of(name: str) -> Dataset:
