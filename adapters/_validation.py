@@ -146,6 +146,17 @@ def check_length(name: str, series: Any, minimum: int, reason: str) -> None:
             )
 
 
+def check_one_path(name: str, given: Any) -> None:
+    """Raise if covariates of several sample paths would join calendar features, which are one."""
+    for position, one in enumerate(as_list(given)):
+        if one.is_stochastic:
+            raise ValueError(
+                f"{label(name, given, position)} must be one path beside calendar features; "
+                f"got {one.n_samples} samples. Give its `mean()` or a quantile, or choose "
+                "`time_features=False`."
+            )
+
+
 def as_list(series: Any) -> list[Any]:
     """Make a list of one series, of a sequence of them, or of None."""
     if series is None:

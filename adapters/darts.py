@@ -38,6 +38,7 @@ from ._validation import (
     check_arguments,
     check_inputs,
     check_length,
+    check_one_path,
     check_static_covariates,
     check_type,
     label,
@@ -403,7 +404,8 @@ class InformerModel(SealedFilesModel):
                 "input_chunk_length + output_chunk_shift + output_chunk_length",
             )
             future = f"{prefix}future_covariates"
-            _check_samples(future, kwargs.get(future), features)
+            if features is not None:
+                check_one_path(future, kwargs.get(future))
             if self.considers_static_covariates:
                 check_static_covariates(f"{prefix}series", target)
         self.add_encoders = self._encoders_with(features)
@@ -507,8 +509,8 @@ class InformerModel(SealedFilesModel):
         """Raise unless covariates are those of training; Darts looks after it added encodings."""
         for name in ("past_covariates", "future_covariates"):
             check_type(name, given.get(name))
-        future = given.get("future_covariates")
-        _check_samples("future_covariates", future, _time_features_in(self.add_encoders))
+        if _time_features_in(self.add_encoders) is not None:
+            check_one_path("future_covariates", given.get("future_covariates"))
         if self.train_sample is None or self.encoders is None:
             return
         widths = self.train_sample.component_dims()
@@ -653,17 +655,6 @@ def _time_features_in(encoders: dict[str, Any] | None) -> TimeFeatures | None:
     """The calendar features among a model's encoders."""
     future = (encoders or {}).get("custom", {}).get("future", [])
     return next((encoder for encoder in future if isinstance(encoder, TimeFeatures)), None)
-
-
-def _check_samples(name: str, given: Any, features: TimeFeatures | None) -> None:
-    """Raise if calendar features, which are one path, would join several sample paths."""
-    for position, one in enumerate(as_list(given)):
-        if features is not None and one.is_stochastic:
-            raise ValueError(
-                f"{label(name, given, position)} must be one path beside calendar features; "
-                f"got {one.n_samples} samples. Give its `mean()` or a quantile, or choose "
-                "`time_features=False`."
-            )
 
 
 def calendar_names(model: InformerModel) -> tuple[str, ...]:
