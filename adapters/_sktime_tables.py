@@ -25,11 +25,13 @@ def split_series(table: pd.DataFrame | None) -> dict[Key, pd.DataFrame]:
     if not isinstance(table.index, pd.MultiIndex):
         return {(): table}
     levels: Any = list(range(table.index.nlevels - 1))
+    # Categories left over from a larger table are no series; pandas below 3 would make them some.
     if len(levels) == 1:
         # pandas below 3 gives the keys of a list of one level without their tuples, and warns.
-        groups = table.groupby(level=0, sort=False)
+        groups = table.groupby(level=0, sort=False, observed=True)
         return {(key,): rows.droplevel(0) for key, rows in groups}
-    return {key: rows.droplevel(levels) for key, rows in table.groupby(level=levels, sort=False)}
+    groups = table.groupby(level=levels, sort=False, observed=True)
+    return {key: rows.droplevel(levels) for key, rows in groups}
 
 
 def name_of(key: Key) -> str:

@@ -178,6 +178,16 @@ def test_hierarchies_keep_their_levels_and_order():
     assert len(forecast) == 8
 
 
+@pytest.mark.usefixtures("straight")
+def test_categories_without_rows_are_no_series():
+    """A label that a selection left behind must not become a series without a past."""
+    y = panel()
+    y.index = y.index.set_levels(y.index.levels[0].astype("category"), level=0)
+    kept = y[y.index.get_level_values(0) != "south"]
+    forecast = make().fit(kept, fh=FH).predict()
+    assert list(forecast.index.unique(0)) == ["north", "east"]
+
+
 # Values
 
 
