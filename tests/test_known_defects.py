@@ -229,13 +229,46 @@ def test_11_the_learning_rate_is_not_halved_every_epoch() -> None:
     assert rates[2] > 0.5 * max(rates)
 
 
-def test_10_half_precision_is_finite_at_720() -> None:
-    network = make_network(input_chunk_length=720, output_chunk_length=720).train()
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        forecast = network(torch.randn(2, 720, 2))
-    forecast.float().square().mean().backward()
+@pytest.mark.parametrize("sparsity", ["sampled", "moment"])
+@pytest.mark.parametrize(("dtype", "level"), [(torch.bfloat16, 1000.0), (torch.float16, 1000.0)])
+def test_10_half_precision_is_finite_at_720(
+    dtype: torch.dtype, level: float, sparsity: str
+) -> None:
+    """Of 720 tokens each, and away from zero, where scores and running sums grow largest."""
+    lengths = {"input_chunk_length": 720, "output_chunk_length": 720, "patch_length": 1}
+    network = make_network(**lengths, sparsity=sparsity).train()
+    with torch.autocast("cpu", dtype=dtype):
+        forecast = network(torch.randn(2, 720, 2) + level)
     assert bool(forecast.isfinite().all())
+    (forecast.float() / level).square().mean().backward()
     assert all(bool(p.grad.isfinite().all()) for p in network.parameters() if p.grad is not None)
+
+
+@pytest.mark.parametrize("sparsity", ["sampled", "moment"])
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("autocast", [False, True])
+def test_10_scores_and_sums_beyond_half_precision_are_those_of_single(
+    causal: bool, sparsity: str, autocast: bool
+) -> None:
+    """Scores of 300 times 300, and 720 values of 200: both exceed the largest float16."""
+    q, k, noise = (random_heads(i, 1, 2, 720, 8) for i in range(3))
+    q, k, v = (300 * q).half(), (300 * k).half(), (200 + noise).half()
+    attention = ProbSparseAttention(causal=causal, sparsity=sparsity).eval()
+    with torch.autocast("cpu", dtype=torch.float16, enabled=autocast):
+        sparse = attention(q, k, v).float()
+    wide = attention(q.float(), k.float(), v.float())
+    torch.testing.assert_close(sparse, wide, rtol=0, atol=0.5)
+
+
+@pytest.mark.parametrize("position", [0, 31, 60, 95])
+def test_4_a_large_value_leaves_earlier_rows_as_they_are(position: int) -> None:
+    """Also in rounding: what a row may not see must not cancel what it sees."""
+    q, v = random_heads(0, 1, 1, 96, 8), random_heads(1, 1, 1, 96, 8)
+    changed = v.clone()
+    changed[:, :, position] *= 1e8
+    attention = ProbSparseAttention(sampling_factor=2, causal=True).eval()
+    one, other = attention(q, q, v), attention(q, q, changed)
+    assert torch.equal(one[:, :, :position], other[:, :, :position])
 
 
 @pytest.mark.parametrize("seed", SEEDS)

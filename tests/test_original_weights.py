@@ -251,7 +251,6 @@ def test_the_network_computes_what_the_original_does(tmp_path, sizes, mix):
 
 @pytest.mark.parametrize("lengths", [(24, 8, 0), (23, 7, 5), (96, 24, 48), (720, 168, 336)])
 def test_it_does_at_any_length(tmp_path, lengths):
-    """At 720 steps the original's position code is off by its 32 bits: it is taken over."""
     lengths = dict(zip(LENGTHS, lengths, strict=True))
     weights = make_state_dict(layers=(3,), width=16)
     assert compare(tmp_path / "checkpoint.pth", weights, **lengths) < 1e-5
@@ -322,6 +321,11 @@ BROKEN = {
     ),
     "heads that do not divide": (lambda w: w, {"nhead": 3}, "`d_model` must be divisible"),
     "long start token": (lambda w: w, {"start_token_length": 25}, "`start_token_length` must not"),
+    "other positions": (
+        lambda w: {**w, "enc_embedding.position_embedding.pe": position_code(5000, 16) + 0.01},
+        {},
+        "position code of the original must be",
+    ),
     "beyond the positions": (lambda w: w, {"input_chunk_length": 5001}, "5000 steps"),
     "stacks of other depths": (
         lambda _: make_state_dict(layers=(3, 1), stacked=True),

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .dropout import Dropout
+from .products import without_autocast
 from .sparse_rows import attend_sparsely
 from .sparsity import moment_measurement, num_selected, sample_positions, sampled_measurement
 
@@ -110,10 +111,11 @@ class ProbSparseAttention(FullAttention):
         num_active = num_selected(num_queries, self.sampling_factor)
         if num_active == num_queries:
             return super().forward(q, k, v)
-        with torch.no_grad():
-            measurement = self.sparsity_measurement(q, k)
-            active = measurement.topk(num_active, dim=2, sorted=False).indices  # (B, H, A)
-        return attend_sparsely(q, k, v, active, self._draw_key_mask(v), self.causal)
+        with without_autocast(q):
+            with torch.no_grad():
+                measurement = self.sparsity_measurement(q, k)
+                active = measurement.topk(num_active, dim=2, sorted=False).indices  # (B, H, A)
+            return attend_sparsely(q, k, v, active, self._draw_key_mask(v), self.causal)
 
     def sparsity_measurement(self, q: Tensor, k: Tensor) -> Tensor:
         """Distance of each query's attention from uniform, ``(B, H, L)``; larger is farther."""

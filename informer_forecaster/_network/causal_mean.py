@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .products import without_autocast
+
 # Long enough that the products are not many, short enough that they add few zeros.
 BLOCK_LENGTH = 32
 
@@ -48,17 +50,24 @@ def _running_sums(x: Tensor, *, reverse: bool) -> Tensor:
     rows = x.transpose(1, 2).flatten(2).to(torch.promote_types(x.dtype, torch.float32))
     rows = F.pad(rows, (0, 0, 0, -length % BLOCK_LENGTH))  # (B, S, H*D)
     blocks = rows.unflatten(1, (-1, BLOCK_LENGTH))
-    totals = blocks.sum(2)  # (B, blocks, H*D)
-    carried = totals.cumsum(1)
-    # What the blocks before, or after, hold.
-    carried = carried[:, -1:] - carried if reverse else carried - totals
+    carried = _sum_of_other_blocks(blocks.sum(2), reverse)  # (B, blocks, H*D)
     triangle = rows.new_ones(BLOCK_LENGTH, BLOCK_LENGTH).tril()
-    triangle = (triangle.T if reverse else triangle).expand(
-        totals.shape[0] * totals.shape[1], -1, -1
-    )
-    sums = torch.baddbmm(carried.flatten(0, 1).unsqueeze(1), triangle, blocks.flatten(0, 1))
+    flat = blocks.flatten(0, 1)
+    triangle = (triangle.T if reverse else triangle).expand(flat.shape[0], -1, -1)
+    with without_autocast(x):
+        sums = torch.baddbmm(carried.flatten(0, 1).unsqueeze(1), triangle, flat)
     sums = sums.view(batch, rows.shape[1], rows.shape[2])[:, :length]
     return sums.unflatten(2, (heads, -1)).transpose(1, 2)
+
+
+def _sum_of_other_blocks(totals: Tensor, reverse: bool) -> Tensor:
+    """What the blocks before each, or after it, hold, ``(B, blocks, W)``.
+
+    Not the sum up to a block less its own: a large value would cancel what came before it.
+    """
+    if reverse:
+        return _sum_of_other_blocks(totals.flip(1), reverse=False).flip(1)
+    return F.pad(totals[:, :-1].cumsum(1), (0, 0, 1, 0))
 
 
 def _counts(sums: Tensor) -> Tensor:

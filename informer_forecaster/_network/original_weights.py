@@ -100,8 +100,8 @@ def load_original_weights(
     )
     network = Informer(config)
     weights = checkpoint.translate(config)
-    _copy_positions(network.encoder_embedding, checkpoint.take(f"enc_{_POSITION}"))
-    _copy_positions(network.decoder_embedding, checkpoint.take(f"dec_{_POSITION}"))
+    _check_positions(network.encoder_embedding, checkpoint.take(f"enc_{_POSITION}"))
+    _check_positions(network.decoder_embedding, checkpoint.take(f"dec_{_POSITION}"))
     checkpoint.check_empty()
     try:
         network.load_state_dict(weights)
@@ -117,15 +117,21 @@ def load_original_weights(
     return network.eval()
 
 
-def _copy_positions(embedding: TokenEmbedding, code: Tensor) -> None:
-    """Take over the original's position code ``(1, 5000, M)``, of angles rounded to 32 bits."""
+def _check_positions(embedding: TokenEmbedding, code: Tensor) -> None:
+    """Raise unless the original's position code ``(1, 5000, M)`` is the one that is computed."""
     num_tokens = len(embedding.position)
     if code.shape[1] < num_tokens:
         raise ValueError(
             f"the original has a position code for {code.shape[1]} steps; got lengths that need "
             f"{num_tokens}. Give the lengths of its training."
         )
-    embedding.position.copy_(code[0, :num_tokens])
+    given, ours = code[0, :num_tokens], embedding.position
+    # The original rounds the angles to 32 bits, which moves its sines by up to 4e-4.
+    if given.shape != ours.shape or not torch.allclose(given, ours, rtol=0, atol=1e-3):
+        raise ValueError(
+            "the position code of the original must be its sines and cosines, which are not "
+            "trained; got others. The file is damaged, or not of the original code."
+        )
 
 
 def _mix_heads(_module: nn.Module, _inputs: object, heads: Tensor) -> Tensor:

@@ -1,6 +1,8 @@
-"""Matrix products of heads that lie side by side in memory."""
+"""Matrix products of heads that lie side by side in memory, in a precision that can hold them."""
 
 from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
@@ -27,3 +29,15 @@ def multiply_heads(a: Tensor, b: Tensor) -> Tensor:
     for left, right, out in zip(a, b, product, strict=True):
         torch.bmm(left, right, out=out)
     return product
+
+
+def widen(x: Tensor) -> Tensor:
+    """Give float16 as float32: unlike bfloat16 it overflows in a product of a few hundreds."""
+    return x.float() if x.dtype == torch.float16 else x
+
+
+def without_autocast(x: Tensor) -> AbstractContextManager[object]:
+    """Keep the dtypes that were chosen: autocast would take a product back to half precision."""
+    kind = x.device.type
+    # Entered only where it matters, as exporters would write it into the graph.
+    return torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext()

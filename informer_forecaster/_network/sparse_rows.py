@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from .causal_mean import mean_of_earlier, spread_to_earlier
-from .products import multiply_heads
+from .products import multiply_heads, widen
 
 
 def attend_sparsely(
@@ -66,7 +66,7 @@ class _SparseRows(torch.autograd.Function):
         causal: bool,
     ) -> Tensor:
         picked = q[_places(active)] * q.shape[3] ** -0.5  # (B, H, A, D)
-        scores = multiply_heads(picked, k.transpose(2, 3))  # (B, H, A, S)
+        scores = multiply_heads(widen(picked), widen(k).transpose(2, 3))  # (B, H, A, S)
         if causal:
             later = torch.arange(k.shape[2], device=k.device) > active.unsqueeze(3)
             scores = scores.masked_fill_(later, -torch.inf)
