@@ -14,6 +14,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
+from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader, Subset
 
 WARM_UP_STEPS = 100  # at most; never more than a tenth of all steps
@@ -139,8 +140,19 @@ class TrainingRecipe(PLForecastingModule):
             total = self.trainer.estimated_stepping_batches if step else math.inf
             return rate_factor(step, total)
 
-        scheduler = torch.optim.lr_scheduler.LambdaLR(configured, factor)
+        scheduler = LambdaLR(configured, factor)
         return [configured], [{"scheduler": scheduler, "interval": "step"}]
+
+    def on_train_start(self) -> None:
+        """Give the first step its rate, now that the steps of the training can be counted."""
+        super().on_train_start()
+        schedule = self.lr_schedulers()
+        is_ours = self.lr_scheduler_cls is None and isinstance(schedule, LambdaLR)
+        if not is_ours or self.trainer.global_step:
+            return
+        first = rate_factor(0, self.trainer.estimated_stepping_batches)
+        for group, rate in zip(schedule.optimizer.param_groups, schedule.base_lrs, strict=True):
+            group["lr"] = rate * first
 
     def configure_callbacks(self) -> list[Callback]:
         """Stop early, unless the user stops by a rule of their own."""

@@ -193,9 +193,10 @@ class InformerModel(SealedFilesModel):
             `random_state`, `pl_trainer_kwargs`, `show_warnings`, `enable_finetuning`. They are
             described in the documentation of Darts' `TransformerModel`. Unless you choose, the
             optimizer is Adam at a learning rate of ``2e-4`` (another `optimizer_cls` keeps its
-            own), which rises over the first 100 steps and falls to zero along half a cosine over
-            the epochs (`lr_scheduler_cls` takes its place), and the norm of the gradient is clipped
-            at 1 (``gradient_clip_val`` in `pl_trainer_kwargs`; 0 for no clipping).
+            own), which rises over the first 100 steps, or a tenth of all if these are fewer, and
+            falls to zero along half a cosine over the epochs (`lr_scheduler_cls` takes its place),
+            and the norm of the gradient is clipped at 1 (``gradient_clip_val`` in
+            `pl_trainer_kwargs`; 0 for no clipping).
 
         Raises
         ------
