@@ -84,8 +84,9 @@ class InformerForecaster(BaseForecaster):
         Replica stacks of the encoder.
     start_token_length : int or None
         Last steps of the input that the decoder starts from; ``None`` for half of the input.
-    patch_length : int
-        Steps in one token.
+    patch_length : int or None
+        Steps in one token; ``None`` stands for the most, up to 24, that leave 16 tokens of the
+        input or more.
     channel_independent : bool
         Whether each column of `y` is forecast on its own, by shared weights.
     lookback_skip : bool

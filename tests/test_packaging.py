@@ -216,6 +216,7 @@ def test_wheel_from_the_sdist_holds_the_package_and_nothing_else(tmp_path):
     with tarfile.open(sdist) as archive:
         inside = {Path(*Path(name).parts[1:]).as_posix() for name in archive.getnames()}
     assert {"adapters/darts.py", "LICENSE", "README.md", "pyproject.toml"} <= inside
+    assert not any(name.startswith("tests/") for name in inside), "a part of them cannot run"
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
         (license_name,) = (name for name in names if name.endswith("LICENSE"))

@@ -111,7 +111,7 @@ the term costs, forward and backward without a mask. Script:
 
 `sampled` finds fewer of the most active queries, but those that it takes instead are nearly as
 active: the output is as far from full attention, and the errors are no others. So the cheaper one
-is the default. The first-order term brings the output much nearer, at two to three times the price
+is the default. The first-order term brings the output much nearer, at about three times the price
 of a call, and forecasts no better; it is not in the package.
 """
 

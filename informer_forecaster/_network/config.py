@@ -90,6 +90,11 @@ class InformerConfig:
     ValueError
         If a value is outside its range; the message names the argument, the rule and the value.
 
+    Notes
+    -----
+    `start_token_length` and `patch_length` hold numbers once the configuration is made:
+    ``dataclasses.replace`` with another look-back keeps them, unless they are given as ``None``.
+
     Examples
     --------
     >>> from informer_forecaster import InformerConfig

@@ -163,7 +163,9 @@ class RidgeRegression:
         """Share one map, by the usual penalty."""
         total = folds.over(0).over(1)
         weight = total.solve(PENALTY)[0]
-        # Generalised cross-validation: the share of the rows that the fit did not use up.
+        # Generalised cross-validation: the share of the rows that the fit did not use up. The
+        # components of a row count as one, as they may move together: where they do not, the
+        # residual is too large, and bands too wide.
         used = Sums(total.inner, total.inner, total.outer).solve(PENALTY)[0, 0].diagonal().sum()
         num_rows = self.num_rows.sum()
         unused = (1 - used / num_rows).clamp(min=LEAST_UNUSED)
