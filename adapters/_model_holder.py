@@ -21,7 +21,7 @@ import torch
 from darts import TimeSeries
 from darts.utils.likelihood_models.torch import QuantileRegression
 
-from ._darts_training import KeepBestWeights
+from ._best_weights import KeepBestWeights
 from ._one_at_a_time import one_at_a_time
 from .darts import InformerModel
 

@@ -8,9 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from darts import TimeSeries
-from darts.utils.likelihood_models.base import Likelihood
-
-from informer_forecaster._network.config import check_integer
 
 
 def check_inputs(
@@ -22,6 +19,7 @@ def check_inputs(
     prefix: str = "",
     past_steps_ahead: int = 0,
     future_steps_ahead: int = 0,
+    remedy: str = "Give the missing steps, or a shorter series.",
 ) -> None:
     """Raise unless target and covariates are finite float series over the steps that are used.
 
@@ -35,6 +33,8 @@ def check_inputs(
         Put before the arguments' names in messages: ``"val_"`` for a validation set.
     past_steps_ahead, future_steps_ahead : int
         Steps after the target's end for which the covariates are used.
+    remedy : str
+        What to do where the covariates lack some of these steps.
 
     Raises
     ------
@@ -59,58 +59,8 @@ def check_inputs(
     for name, (given, ahead) in inputs.items():
         for position, (target, one) in enumerate(zip(as_list(series), as_list(given), strict=True)):
             first, last = target.start_time(), target.end_time() + ahead * target.freq
-            _check_steps(label(name, given, position), one, first, last, target)
+            _check_steps(label(name, given, position), one, first, last, target, remedy)
             _check_values(label(name, given, position), one, first, last, largest)
-
-
-def check_arguments(arguments: dict[str, Any]) -> None:
-    """Raise if an argument of the model, but not of the network, is outside its range.
-
-    Numpy's integers become Python's, in place.
-    """
-    time_features = arguments["time_features"]
-    if not isinstance(time_features, bool) and time_features != "all":
-        raise ValueError(f"`time_features` must be True, False or 'all'; got {time_features!r}.")
-    _check_encoders(arguments.get("add_encoders"))
-    for name in ("use_static_covariates", "compile_network"):
-        if not isinstance(arguments[name], bool):
-            raise ValueError(f"`{name}` must be True or False; got {arguments[name]!r}.")
-    norm = arguments["use_reversible_instance_norm"]
-    if norm is not None and not (
-        isinstance(norm, bool) or (isinstance(norm, dict) and norm.keys() <= {"affine", "eps"})
-    ):
-        raise ValueError(
-            "`use_reversible_instance_norm` must be True, False, None, or a dictionary with the "
-            f"keys 'affine' and 'eps'; got {norm!r}."
-        )
-    for name, minimum in (("output_chunk_shift", 0), ("batch_size", 1), ("n_epochs", 0)):
-        if name in arguments:
-            arguments[name] = check_integer(name, arguments[name], minimum)
-    patience = arguments["early_stopping_patience"]
-    if patience is not None:
-        arguments["early_stopping_patience"] = check_integer("early_stopping_patience", patience, 1)
-    if not callable(arguments.get("loss_fn", callable)):
-        raise ValueError(
-            f"`loss_fn` must be a torch loss module; got {arguments['loss_fn']!r}. Give for "
-            "example `torch.nn.L1Loss()`."
-        )
-    likelihood = arguments.get("likelihood")
-    if likelihood is not None and not isinstance(likelihood, Likelihood):
-        raise ValueError(
-            "`likelihood` must be an object of `darts.utils.likelihood_models.torch` or None; got "
-            f"{likelihood!r}. Give for example `QuantileRegression()`."
-        )
-
-
-def _check_encoders(encoders: Any) -> None:
-    """Raise unless the user's own encoders are in lists, which calendar features can join."""
-    own = encoders.get("custom") if isinstance(encoders, dict) else encoders
-    are_lists = isinstance(own, dict) and isinstance(own.get("future", []), list | tuple)
-    if own is not None and not (are_lists and isinstance(encoders, dict)):
-        raise ValueError(
-            "`add_encoders` must be None or a dictionary, with encoders of one's own in lists, as "
-            f"{{'custom': {{'future': [function]}}}}; got {encoders!r}."
-        )
 
 
 def check_static_covariates(name: str, series: Any) -> None:
@@ -144,6 +94,28 @@ def check_length(name: str, series: Any, minimum: int, reason: str) -> None:
                 f"{label(name, series, position)} must have at least {minimum} steps "
                 f"({reason}); got {len(one)}. Give a longer series or choose shorter chunks."
             )
+
+
+def check_weights(name: str, given: Any) -> None:
+    """Raise unless sample weights are finite, none negative, and not all zero.
+
+    One that is not a number would spoil every loss, and training would keep what it began with.
+    """
+    if given is None or isinstance(given, str):  # Darts makes those that a name stands for
+        return
+    check_type(name, given)
+    for position, one in enumerate(as_list(given)):
+        values = one.all_values(copy=False)
+        bad = ~(np.isfinite(values) & (values >= 0))
+        if bad.any():
+            step, component, sample = np.argwhere(bad)[0]
+            raise ValueError(
+                f"{label(name, given, position)} must hold finite weights of at least 0; component "
+                f"{one.components[component]!r} is {values[step, component, sample]} at "
+                f"{one.time_index[step]}. Give 0 to steps that are not to count."
+            )
+    if not any(one.all_values(copy=False).any() for one in as_list(given)):
+        raise ValueError(f"`{name}` must hold a weight above 0; got zeros only.")
 
 
 def check_one_path(name: str, given: Any) -> None:
@@ -193,16 +165,17 @@ def check_type(name: str, given: Any, *, required: bool = False) -> None:
             )
 
 
-def _check_steps(name: str, given: TimeSeries, first: Any, last: Any, target: TimeSeries) -> None:
+def _check_steps(
+    name: str, given: TimeSeries, first: Any, last: Any, target: TimeSeries, remedy: str
+) -> None:
     """Raise unless a series has the steps of ``target`` from ``first`` to ``last``."""
     # Darts looks at the latest window only: an earlier one would get values of other steps.
     index = given.time_index
     if given.freq == target.freq and first in index and last in index:
         return
     raise ValueError(
-        f"{name} must have the steps of the series from {first} to {last}, {target.freq_str} "
-        f"apart; got {index[0]} to {index[-1]}, {given.freq_str} apart. Give the missing steps, or "
-        "a shorter series."
+        f"{name} must have the steps from {first} to {last}, {target.freq_str} apart as in the "
+        f"series; got {index[0]} to {index[-1]}, {given.freq_str} apart. {remedy}"
     )
 
 

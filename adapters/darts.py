@@ -27,6 +27,7 @@ from informer_forecaster._network.config import (
     check_integer,
 )
 
+from ._darts_arguments import check_arguments
 from ._darts_files import SAFE_GLOBALS, SealedFilesModel
 from ._darts_module import _InformerModule
 from ._linear_start import moves_with_the_series
@@ -35,12 +36,12 @@ from ._pretrained import load_model, save_model
 from ._sample_paths import numpy_seeded_as_torch
 from ._validation import (
     as_list,
-    check_arguments,
     check_inputs,
     check_length,
     check_one_path,
     check_static_covariates,
     check_type,
+    check_weights,
     label,
 )
 from .time_features import FloatArray, TimeFeatures, informative_features
@@ -166,7 +167,8 @@ class InformerModel(SealedFilesModel):
             DatetimeIndex; they need no input at prediction. The frequency chooses them, and
             ``True`` leaves those out whose cycle the training series do not cover twice, like the
             day of the year in a year of data; ``"all"`` keeps them, as the paper does. A series
-            with an integer index gets none. Default: ``True``.
+            with an integer index gets none. They are future covariates to Darts: a data set that
+            is given to `predict_from_dataset` has to hold them. Default: ``True``.
         compile_network
             Whether ``torch.compile`` runs the network: the first batch of each shape takes a minute
             or more, those after it are faster, mostly on a GPU. Default: ``False``.
@@ -178,7 +180,9 @@ class InformerModel(SealedFilesModel):
             scaled back. ``None`` is on for point forecasts, quantiles and the likelihoods that have
             a location and a scale (Gaussian, Laplace, Cauchy, Gumbel), and off for others, whose
             parameters do not move with the level of the series. The loss is in the units of the
-            series all the same: scale series whose deviation is far below 1. Default: ``None``.
+            series all the same: scale series whose deviation is far below 1. Where it is off, scale
+            the series first: the start of the training is the worse the farther the level is from
+            zero. Default: ``None``.
         early_stopping_patience
             Epochs (validations, where you set another interval for them) without a lower validation
             loss after which `fit` stops and goes back to the best weights, those that it began with
@@ -367,8 +371,9 @@ class InformerModel(SealedFilesModel):
         # The longest cycles come last: a short first fit left these out.
         if features is not None and features.names != names[: len(features.names)]:
             raise ValueError(
-                f"`series` must have the calendar features of the first fit, {features}; got steps "
-                f"of {series[0].freq_str}. Make a new model, or choose `time_features=False`."
+                f"`series` must have the calendar features that the weights were trained with, "
+                f"{features}; got steps of {series[0].freq_str}. Train a new model, or, for "
+                "weights that suit every step, train them with `time_features=False`."
             )
         return features
 
@@ -407,6 +412,7 @@ class InformerModel(SealedFilesModel):
             future = f"{prefix}future_covariates"
             if features is not None:
                 check_one_path(future, kwargs.get(future))
+            check_weights(f"{prefix}sample_weight", kwargs.get(f"{prefix}sample_weight"))
             if self.considers_static_covariates:
                 check_static_covariates(f"{prefix}series", target)
         self.add_encoders = self._encoders_with(features)
@@ -481,7 +487,7 @@ class InformerModel(SealedFilesModel):
     def predict(self, n: int, series: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Check the arguments and forecast."""
         check_integer("n", n, minimum=1)
-        check_type("series", series)
+        check_type("series", series, required=series is not None)
         return super().predict(n, series, *args, **kwargs)
 
     @one_at_a_time
@@ -545,6 +551,8 @@ class InformerModel(SealedFilesModel):
     ) -> Any:
         # Forecasts start at the end of a series, or in a backtest within its bounds, both included.
         spans = [(len(one), len(one)) for one in series] if bounds is None else bounds
+        past_ahead = max(n - self.output_chunk_length, 0)
+        future_ahead = max(n, self.output_chunk_length) + self.output_chunk_shift
         check_inputs(
             [
                 one[first - self.input_chunk_length : last]
@@ -553,8 +561,13 @@ class InformerModel(SealedFilesModel):
             past_covariates,
             future_covariates,
             largest=self._largest_value(series[0]),
-            past_steps_ahead=max(n - self.output_chunk_length, 0),
-            future_steps_ahead=max(n, self.output_chunk_length) + self.output_chunk_shift,
+            past_steps_ahead=past_ahead,
+            future_steps_ahead=future_ahead,
+            remedy=(
+                f"To forecast {n} steps in chunks of {self.output_chunk_length}, past covariates "
+                f"are used to {past_ahead} steps after the series' end, future ones to "
+                f"{future_ahead}. Give the missing steps, or a smaller `n`."
+            ),
         )
         if self.uses_static_covariates:
             check_static_covariates("series", series)

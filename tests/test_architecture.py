@@ -14,6 +14,7 @@ NETWORK = "informer_forecaster._network"
 ADAPTERS = "informer_forecaster.adapters"
 CALENDAR = f"{ADAPTERS}.time_features"
 VALIDATION = f"{ADAPTERS}._validation"
+DARTS_ARGUMENTS = f"{ADAPTERS}._darts_arguments"
 LOCK = f"{ADAPTERS}._one_at_a_time"
 SAMPLE_PATHS = f"{ADAPTERS}._sample_paths"
 DARTS = f"{ADAPTERS}.darts"
@@ -24,6 +25,7 @@ PRETRAINED_FILES = f"{ADAPTERS}._pretrained_files"
 PLAIN_SERIES = f"{ADAPTERS}._plain_series"
 PLAIN_VALUES = f"{ADAPTERS}._plain_values"
 LINEAR_START = f"{ADAPTERS}._linear_start"
+BEST_WEIGHTS = f"{ADAPTERS}._best_weights"
 DARTS_TRAINING = f"{ADAPTERS}._darts_training"
 DARTS_MODULE = f"{ADAPTERS}._darts_module"
 DARTS_FILES = f"{ADAPTERS}._darts_files"
@@ -68,9 +70,11 @@ ROOMS = {
     NETWORK: Room(top=("torch", NETWORK)),
     ADAPTERS: Room(),
     CALENDAR: Room(top=("numpy", "pandas")),
-    VALIDATION: Room(top=("numpy", "pandas", "darts", NETWORK)),
+    VALIDATION: Room(top=("numpy", "pandas", "darts")),
+    DARTS_ARGUMENTS: Room(top=("darts", NETWORK)),
     LINEAR_START: Room(top=("torch", "darts", NETWORK)),
-    DARTS_TRAINING: Room(top=("torch", "pytorch_lightning", "darts")),
+    BEST_WEIGHTS: Room(top=("torch", "pytorch_lightning")),
+    DARTS_TRAINING: Room(top=("torch", "pytorch_lightning", "darts", BEST_WEIGHTS)),
     DARTS_MODULE: Room(top=("torch", "darts", NETWORK, DARTS_TRAINING, LINEAR_START)),
     PRETRAINED: Room(
         top=("numpy", "pandas", "torch", "darts", PLAIN_SERIES, PLAIN_VALUES, PRETRAINED_FILES)
@@ -90,6 +94,7 @@ ROOMS = {
             "darts",
             NETWORK,
             CALENDAR,
+            DARTS_ARGUMENTS,
             VALIDATION,
             DARTS_MODULE,
             LINEAR_START,
@@ -117,7 +122,7 @@ ROOMS = {
         later=(MODEL_HOLDER, EXPLAIN),
     ),
     MODEL_HOLDER: Room(
-        top=("numpy", "torch", "pytorch_lightning", "darts", DARTS, DARTS_TRAINING, LOCK),
+        top=("numpy", "torch", "pytorch_lightning", "darts", BEST_WEIGHTS, DARTS, LOCK),
         later=(EXPLAIN,),
     ),
     SKTIME_EXPLANATION: Room(top=("pandas", SKTIME_DATA, SKTIME_LAYOUT), later=(EXPLAIN,)),

@@ -6,6 +6,7 @@ import inspect
 
 import numpy as np
 import pytest
+import torch
 
 from informer_forecaster import InformerModel
 
@@ -24,7 +25,8 @@ BAD_ARGUMENTS = [
     ("early_stopping_patience", 0), ("early_stopping_patience", "yes"),
     ("use_reversible_instance_norm", 1), ("sparsity", "random"),
     ("use_reversible_instance_norm", {"afine": True}),
-    ("likelihood", "gaussian"), ("loss_fn", "mse"),
+    ("likelihood", "gaussian"), ("loss_fn", "mse"), ("loss_fn", torch.nn.MSELoss),
+    ("optimizer_kwargs", "adam"), ("pl_trainer_kwargs", ["gpu"]),
 ]  # fmt: skip
 
 
@@ -42,6 +44,12 @@ def test_every_argument_of_the_constructor_is_tried():
     """An argument that is added later must be added above."""
     own = set(inspect.signature(InformerModel.__init__).parameters) - {"self", "kwargs"}
     assert own <= {name for name, _ in BAD_ARGUMENTS}
+
+
+@pytest.mark.parametrize("name", ["use_static_covariates", "compile_network", "distil"])
+def test_switches_of_numpy_are_switches(tiny_model, waves, name):
+    plain = tiny_model(**{name: False}).fit(waves()).predict(4)
+    assert tiny_model(**{name: np.False_}).fit(waves()).predict(4) == plain
 
 
 @pytest.mark.parametrize("typo", ["d_modell", "n_heads", "seq_len", "num_targets"])

@@ -196,6 +196,29 @@ def test_static_covariates_of_some_series_only_are_refused(tiny_model, waves):
     tiny_model(use_static_covariates=False).fit(series)
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -1.0])
+@pytest.mark.parametrize("name", ["sample_weight", "val_sample_weight"])
+def test_a_bad_sample_weight_is_found_at_fit(tiny_model, waves, with_value, name, bad):
+    """The loss would be no number, and what training began with came back without a word."""
+    weight = with_value(waves().with_values(np.ones((40, 1))), 7, bad, component=0)
+    message = re.escape(f"`{name}` must hold finite weights of at least 0") + f".*is {bad} at"
+    with pytest.raises(ValueError, match=message):
+        tiny_model().fit(waves(), val_series=waves(seed=1), **{name: weight})
+
+
+def test_sample_weights_of_zeros_only_are_refused(tiny_model, waves):
+    """One series may be left out by zeros, but not all."""
+    zeros, ones = (waves().with_values(np.full((40, 1), w)) for w in (0.0, 1.0))
+    with pytest.raises(ValueError, match="`sample_weight` must hold a weight above 0"):
+        tiny_model().fit(waves(), sample_weight=zeros)
+    tiny_model().fit([waves(), waves(seed=1)], sample_weight=[zeros, ones])
+
+
+def test_no_series_to_forecast_is_refused(fitted):
+    with pytest.raises(ValueError, match=r"`series` must hold at least one.*got \[\]"):
+        fitted.predict(4, [])
+
+
 def test_series_of_different_calendars_are_refused(tiny_model, waves):
     """The features of the first would be computed for all, hours of daily series among them."""
     daily = TimeSeries.from_times_and_values(
@@ -206,5 +229,7 @@ def test_series_of_different_calendars_are_refused(tiny_model, waves):
             tiny_model().fit([waves(), other])
         tiny_model(time_features=False).fit([waves(), other])
     model = tiny_model().fit(waves())
-    with pytest.raises(ValueError, match=r"calendar features of the first fit.*Make a new model"):
+    with pytest.raises(
+        ValueError, match=r"calendar features that the weights were.*Train a new model"
+    ):
         model.fit(daily)

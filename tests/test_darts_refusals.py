@@ -20,7 +20,7 @@ def test_covariates_must_cover_every_training_window(tiny_model, waves, name, pr
     times = whole.time_index + pd.Timedelta("30min")
     half_past = TimeSeries.from_times_and_values(times, whole.values())
     for one in (whole[1:], whole[: beyond - 1], half_past, waves(60, index="range")):
-        with pytest.raises(ValueError, match=rf"`{prefix}{name}` must have the steps .* from 2024"):
+        with pytest.raises(ValueError, match=rf"`{prefix}{name}` must have the steps from 2024"):
             tiny_model().fit(series, **both, **{f"{prefix}{name}": one})
     tiny_model().fit(series, **both, **{f"{prefix}{name}": whole[:beyond]})
 

@@ -11,7 +11,8 @@ from pytorch_lightning.callbacks import Callback, EarlyStopping
 from pytorch_lightning.strategies import SingleDeviceStrategy
 
 from informer_forecaster import InformerModel
-from informer_forecaster.adapters._darts_training import KeepBestWeights, Validated, rate_factor
+from informer_forecaster.adapters._best_weights import KeepBestWeights, Validated
+from informer_forecaster.adapters._darts_training import rate_factor
 
 
 class Losses(Callback):
@@ -85,6 +86,7 @@ def test_trained_weights_have_to_beat_the_start_beyond_chance(tiny_model, waves,
     after = {k: v + 1 for k, v in before.items()}
     keeper.start = Validated(before, torch.zeros(len(gains)))
     keeper.best = Validated(after, -torch.tensor(gains, dtype=torch.float64))
+    keeper.num_validations = 1
     trainer = SimpleNamespace(val_dataloaders=[1], strategy=SingleDeviceStrategy())
     keeper.on_train_end(trainer, model.model)
     kept = after if is_kept else before
@@ -93,6 +95,17 @@ def test_trained_weights_have_to_beat_the_start_beyond_chance(tiny_model, waves,
 
 def test_without_a_validation_series_all_epochs_are_trained(tiny_model, waves):
     assert tiny_model(n_epochs=5).fit(waves()).epochs_trained == 5
+
+
+def test_a_training_that_was_never_validated_keeps_its_last_weights(tiny_model, waves):
+    """Nothing but the start was compared: its weights must not undo the whole training."""
+    options = {"n_epochs": 3, "nr_epochs_val_period": 10, "optimizer_kwargs": {"lr": 0.05}}
+    with pytest.warns(UserWarning, match="no epoch of this training was validated"):
+        model, seen = fit(tiny_model, waves, **options)
+    assert not seen.losses
+    plain = tiny_model(**{**options, "trainer": {}}).fit(waves())
+    for one, other in zip(model.model.parameters(), plain.model.parameters(), strict=True):
+        assert torch.equal(one, other)
 
 
 def test_none_trains_all_epochs_and_keeps_the_last_weights(tiny_model, waves):

@@ -143,11 +143,7 @@ class InformerConfig:
                 count = check_integer(name, getattr(self, name), minimum)
                 object.__setattr__(self, name, count)
         for name in _SWITCHES:
-            # Of numpy too, by its name: the network needs no numpy.
-            given = getattr(self, name)
-            if type(given).__name__ not in ("bool", "bool_"):
-                raise ValueError(f"`{name}` must be True or False; got {given!r}.")
-            object.__setattr__(self, name, bool(given))
+            object.__setattr__(self, name, check_switch(name, getattr(self, name)))
         check_choice("activation", self.activation, ACTIVATIONS)
         check_attention(self.attention)
         check_choice("sparsity", self.sparsity, SPARSITIES)
@@ -278,6 +274,14 @@ def check_integer(name: str, value: object, minimum: int) -> int:
     if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < minimum:
         raise ValueError(f"`{name}` must be an integer of at least {minimum}; got {value!r}.")
     return int(value)
+
+
+def check_switch(name: str, value: object) -> bool:
+    """Return ``value`` as Python's boolean; raise unless it is one, or one of numpy's."""
+    # By its name: the network needs no numpy. Numpy 2 calls its own `bool`, numpy 1 `bool_`.
+    if type(value).__name__ not in ("bool", "bool_"):
+        raise ValueError(f"`{name}` must be True or False; got {value!r}.")
+    return bool(value)
 
 
 def check_choice(name: str, value: object, choices: Collection[str]) -> None:
