@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from ._sktime_index import (
+    TO_PERIOD,
     Step,
     business_periods_allowed,
     check_kind,
     check_labels,
     check_steps,
-    labels_after,
     listed,
     missing_labels,
     step_of,
@@ -51,12 +49,16 @@ class Instance:
         """
         earlier = self.y.loc[self.y.index < new.y.index[0]]
         y = pd.concat([earlier, new.y])
-        if len(new.y) >= enough and len(earlier):
-            if len(missing_labels(y.index, self.step)):
-                y = new.y
-        else:
-            check_steps(y.index, self.step, "y", self.name)
-        return replace(self, y=y, X=join_rows(self.X, new.X))
+        if len(new.y) < enough:
+            check_labels(y.index, y.index[0], self.step, "y", self.name)
+        missing = missing_labels(y.index, self.step)
+        if len(missing) and len(new.y) < enough:
+            raise ValueError(
+                f"`y` must go on where the known rows of {self.name} end, or hold the {enough} "
+                f"rows of a look-back window; got {len(new.y)} from {new.y.index[0]}, and none at "
+                f"{listed(missing)}. Give the rows between, or more."
+            )
+        return replace(self, y=new.y if len(missing) else y, X=join_rows(self.X, new.X))
 
     def scaled_by(self, rows: int) -> Instance:
         """Take mean and deviation of the first ``rows`` rows only."""
@@ -104,7 +106,7 @@ def make_instances(
     if step is None:
         raise ValueError(
             "`y` must have a regular time step; none can be told from its index. Give more rows, "
-            "or an index with a `freq`."
+            f"or an index with a `freq`. {TO_PERIOD}"
         )
     instances = {}
     for key, table in tables.items():
@@ -137,32 +139,3 @@ def join_future(instances: Mapping[Key, Instance], X: pd.DataFrame | None) -> di
             check_finite(rows, "X", instance.name)
         joined[key] = replace(instance, X=join_rows(instance.X, rows))
     return joined
-
-
-@business_periods_allowed()
-def steps_ahead(fh: Any, instance: Instance) -> npt.NDArray[np.int64]:
-    """Steps from the end of a series to each entry of a forecasting horizon.
-
-    Raises
-    ------
-    ValueError
-        If an entry is none of the time stamps that follow.
-    """
-    values: Any = fh.to_pandas()
-    if fh.is_relative and pd.api.types.is_integer_dtype(values.dtype):
-        return np.asarray(values, dtype=np.int64)
-    index, last = instance.y.index, instance.y.index[-1]
-    wanted = last + values if fh.is_relative else values
-    check_kind(wanted, index, "fh", "it")
-    count = 1
-    labels = labels_after(index, instance.step, count)
-    while labels[-1] < wanted.max():
-        count *= 2
-        labels = labels_after(index, instance.step, count)
-    found = labels.get_indexer(wanted)
-    if (found < 0).any():
-        raise ValueError(
-            f"`fh` must hold time stamps that follow the last one of {instance.name}, {last}, by "
-            f"whole steps; got {listed(wanted[found < 0])}. Leave these out."
-        )
-    return found.astype(np.int64) + 1

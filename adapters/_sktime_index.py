@@ -16,6 +16,12 @@ from pandas.tseries.frequencies import to_offset
 Step = pd.offsets.BaseOffset | int
 
 THE_SERIES = "the series"  # how messages call one that has no label
+_ZERO = pd.Timedelta(0)
+_MONTH = 28  # days, of the shortest
+TO_PERIOD = (
+    "Where each row stands for a month or a year, say so: `y.index = y.index.to_period('M')`, or "
+    "'Y' for years, and the same for `X`."
+)
 # Enough to outvote the gaps; pandas takes 0.05 ms a window.
 _WINDOWS = 1000
 
@@ -102,12 +108,18 @@ def check_labels(index: pd.Index[Any], origin: Any, step: Step, argument: str, n
     behind = index[index >= origin]
     if not len(behind):
         return
-    strays = behind.difference(labels_between(origin, behind[-1], index, step))
+    if are_far_apart(origin, behind[-1], len(behind), step):
+        # A whole number of steps behind: of integers every one is.
+        strays = behind[:0] if isinstance(step, int) else behind[(behind - origin) % step != _ZERO]
+    else:
+        strays = behind.difference(labels_between(origin, behind[-1], index, step))
     if len(strays):
+        is_long = isinstance(step, pd.offsets.Day) and step.n >= _MONTH
+        remedy = TO_PERIOD if is_long else "Leave these rows out, or resample to one step."
         raise ValueError(
             f"`{argument}` must have its rows whole steps of {size_of(index, step)} apart; {name} "
             f"has time stamps between the steps, or steps of another length, at {listed(strays)}. "
-            "Leave these rows out, or resample to one step."
+            f"{remedy}"
         )
 
 
@@ -137,8 +149,19 @@ def labels_at(index: pd.Index[Any], step: Step, ahead: npt.NDArray[np.int64]) ->
 
 
 def missing_labels(index: pd.Index[Any], step: Step) -> pd.Index[Any]:
-    """Time stamps without a row between the ends of ``index``."""
+    """Time stamps without a row between the ends of ``index``; of wide gaps the first one."""
+    if are_far_apart(index[0], index[-1], len(index), step):
+        width = 1 if isinstance(step, int) else pd.Timedelta(cast(Any, step))
+        return index[:-1][np.asarray(index[1:] - index[:-1]) > np.asarray(width)] + width
     return labels_between(index[0], index[-1], index, step).difference(index)
+
+
+def are_far_apart(first: Any, last: Any, rows: int, step: Step) -> bool:
+    """Whether all labels between two might not fit into memory, as of Unix time counted as rows."""
+    if isinstance(step, int):
+        return bool((last - first) / _WINDOWS > rows)
+    is_short = isinstance(step, pd.offsets.Tick) and isinstance(first, pd.Timestamp)
+    return is_short and bool((last - first) / pd.Timedelta(cast(Any, step)) / _WINDOWS > rows)
 
 
 @business_periods_allowed()

@@ -92,7 +92,8 @@ class Layout:
         if len(missing):
             raise ValueError(
                 f"`X` must have a row with {', '.join(map(repr, columns))} for each step of the "
-                f"look-back window and each step up to the last one in `fh`; {instance.name} "
+                f"look-back window and each step up to the last one in `fh`, also those that `fh` "
+                f"leaves out; {instance.name} "
                 f"lacks {listed(missing)}. Give these rows, or name columns that are not known "
                 "ahead in `past_covariates`."
             )

@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from functools import wraps
 from numbers import Real
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from informer_forecaster._network import InformerConfig
-from informer_forecaster._network.config import ARCHITECTURE, check_choice, check_integer
+from informer_forecaster._network.config import (
+    ARCHITECTURE,
+    SizesError,
+    check_choice,
+    check_integer,
+    check_switch,
+)
+
+Method = TypeVar("Method", bound=Callable[..., Any])
 
 SCALERS: tuple[Any, ...] = ("standard", None)
 TIME_FEATURES: tuple[Any, ...] = (True, False, "all")
+# Parameters that a network that was trained does not depend on.
+AFTER_TRAINING = {"fit_after_pretrain", "update_epochs", "verbose", "pl_trainer_kwargs"}
 AFTER_PRETRAIN = ("zero-shot", "finetune")
 
 
@@ -66,18 +78,22 @@ def _rounded(quantile: float) -> float:
 def check_parameters(parameters: Mapping[str, Any]) -> None:
     """Raise unless each of the plain parameters is in its range.
 
+    Whether the network's sizes go together is left to `fit`: a search gives a combination that
+    raises there its `error_score`, and would end where it is set.
+
     Raises
     ------
     ValueError
         Naming the parameter, the rule and the value.
     """
     output = parameters["output_chunk_length"]
-    InformerConfig(
-        input_chunk_length=parameters["input_chunk_length"],
-        output_chunk_length=1 if output is None else output,
-        num_targets=1,
-        **architecture(parameters),
-    )
+    with suppress(SizesError):
+        InformerConfig(
+            input_chunk_length=parameters["input_chunk_length"],
+            output_chunk_length=1 if output is None else output,
+            num_targets=1,
+            **architecture(parameters),
+        )
     for name in ("n_epochs", "batch_size"):
         check_integer(name, parameters[name], 1)
     check_integer("update_epochs", parameters["update_epochs"], 0)
@@ -85,6 +101,8 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
         check_integer("early_stopping_patience", parameters["early_stopping_patience"], 1)
     _check_number("lr", parameters["lr"], math.inf)
     _check_number("validation_fraction", parameters["validation_fraction"], 1)
+    check_switch("verbose", parameters["verbose"])
+    check_switch("use_reversible_instance_norm", parameters["use_reversible_instance_norm"])
     check_choice("scaler", parameters["scaler"], SCALERS)
     check_choice("time_features", parameters["time_features"], TIME_FEATURES)
     check_choice("fit_after_pretrain", parameters["fit_after_pretrain"], AFTER_PRETRAIN)
@@ -92,6 +110,25 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
     _check_quantiles(parameters["quantiles"])
     _check_past_covariates(parameters["past_covariates"])
     _check_trainer(parameters["pl_trainer_kwargs"])
+
+
+def needs_quantiles(method: Method) -> Method:
+    """Let a method name the parameter it needs, where sktime would ask for a new feature."""
+
+    @wraps(method)
+    def checked(forecaster: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return method(forecaster, *args, **kwargs)
+        except NotImplementedError as error:
+            if forecaster.quantiles is not None:
+                raise
+            what, _, _ = str(error).partition(". If you")
+            raise NotImplementedError(
+                f"{what}, as `quantiles` is None. Give for example `quantiles=(0.05, 0.5, 0.95)`, "
+                "and fit again."
+            ) from None
+
+    return checked  # type: ignore[return-value]
 
 
 def _check_number(name: str, value: object, below: float) -> None:

@@ -20,14 +20,17 @@ from informer_forecaster._network.config import LEARNING_RATE
 
 from ._global_model import GlobalModel, interpolate_quantiles, rows_to_train
 from ._one_at_a_time import one_at_a_time
-from ._sktime_data import Instance, join_future, make_instances, steps_ahead
+from ._sktime_data import Instance, join_future, make_instances
 from ._sktime_files import load_archive, save_archive
+from ._sktime_horizon import read_horizon, steps_ahead, why_not
 from ._sktime_index import check_kind, labels_at, listed
 from ._sktime_layout import Layout, check_features, make_layout
 from ._sktime_parameters import (
+    AFTER_TRAINING,
     architecture,
     check_parameters,
     complete_quantiles,
+    needs_quantiles,
     plain_parameters,
 )
 from ._sktime_tables import (
@@ -300,11 +303,13 @@ class InformerForecaster(BaseForecaster):
             raise ValueError(f"{error} {fill('y')}") from None
 
     def _check_fh(self, fh: Any, pred_int: bool = False) -> Any:
-        # sktime asserts without a word that the cutoff is of this kind, and keeps what it refuses.
-        given = check_fh(fh, freq=self._cutoff) if self.is_fitted and fh is not None else None
-        if given is not None and not given.is_relative:
-            check_kind(given.to_pandas(), self._cutoff, "fh", "it")
+        # sktime keeps what it refuses, and says of every other horizon only that it is another.
         known = self._fh  # type: ignore[has-type]
+        if self.is_fitted and fh is not None:
+            step = next(iter(self._context.values())).step
+            fh = read_horizon(fh, self._cutoff, step)
+            if self.output_chunk_length is None and known and not np.array_equal(fh, known):
+                raise ValueError(why_not(fh, known, self._cutoff))
         try:
             return super()._check_fh(fh, pred_int=pred_int)
         except Exception:
@@ -325,10 +330,42 @@ class InformerForecaster(BaseForecaster):
     fit = one_at_a_time(BaseForecaster.fit)
     pretrain = one_at_a_time(BaseForecaster.pretrain)
     predict = one_at_a_time(BaseForecaster.predict)
-    predict_interval = one_at_a_time(BaseForecaster.predict_interval)
-    predict_quantiles = one_at_a_time(BaseForecaster.predict_quantiles)
-    predict_var = one_at_a_time(BaseForecaster.predict_var)
-    predict_proba = one_at_a_time(BaseForecaster.predict_proba)
+    predict_interval = one_at_a_time(needs_quantiles(BaseForecaster.predict_interval))
+    predict_quantiles = one_at_a_time(needs_quantiles(BaseForecaster.predict_quantiles))
+    predict_var = one_at_a_time(needs_quantiles(BaseForecaster.predict_var))
+    predict_proba = one_at_a_time(needs_quantiles(BaseForecaster.predict_proba))
+
+    def set_params(self, **params: Any) -> InformerForecaster:
+        """Set parameters; a pretrained network stays where only its use changes.
+
+        Parameters
+        ----------
+        **params
+            Of those of the constructor. `fit_after_pretrain`, `update_epochs`, `verbose` and
+            `pl_trainer_kwargs` leave a pretrained network as it is. All others need a new one: it
+            is forgotten, with a warning.
+
+        Returns
+        -------
+        InformerForecaster
+            Itself, no longer fitted.
+        """
+        if not hasattr(self, "pretrained_model_") or not params:
+            return super().set_params(**params)
+        network = self._save_pretrained_state()
+        with self._unchanged_by_errors():
+            super().set_params(**params)
+        if params.keys() <= AFTER_TRAINING:
+            self._restore_pretrained_state(network)
+        else:
+            names = ", ".join(f"`{name}`" for name in params if name not in AFTER_TRAINING)
+            warn(
+                f"the pretrained network is forgotten, as it was made with another {names}. Call "
+                "`pretrain` again, or set it before.",
+                obj=self,
+                stacklevel=2,
+            )
+        return self
 
     @one_at_a_time
     def fit_predict(self, y: Any, X: Any = None, fh: Any = None, X_pred: Any = None) -> Any:
@@ -497,7 +534,7 @@ class InformerForecaster(BaseForecaster):
 
     def _predict(self, fh: Any, X: pd.DataFrame | None) -> pd.DataFrame:
         index, values = self._forecast(fh, X)
-        quantiles = complete_quantiles(self.quantiles)
+        quantiles = self.model_.network.quantiles
         middle = 0 if quantiles is None else quantiles.index(0.5)
         return pd.DataFrame(values[..., middle], index=index, columns=self._get_varnames())
 
@@ -505,7 +542,7 @@ class InformerForecaster(BaseForecaster):
         self, fh: Any, X: pd.DataFrame | None, alpha: list[float]
     ) -> pd.DataFrame:
         index, values = self._forecast(fh, X)
-        wanted = interpolate_quantiles(values, complete_quantiles(self.quantiles) or (), alpha)
+        wanted = interpolate_quantiles(values, self.model_.network.quantiles or (), alpha)
         columns = self._get_columns(method="predict_quantiles", alpha=alpha)
         return pd.DataFrame(wanted.reshape(len(index), -1), index=index, columns=columns)
 

@@ -37,6 +37,7 @@ SKTIME_DATA = f"{ADAPTERS}._sktime_data"
 SKTIME_LAYOUT = f"{ADAPTERS}._sktime_layout"
 SKTIME_TABLES = f"{ADAPTERS}._sktime_tables"
 SKTIME_FILES = f"{ADAPTERS}._sktime_files"
+SKTIME_HORIZON = f"{ADAPTERS}._sktime_horizon"
 SKTIME_INDEX = f"{ADAPTERS}._sktime_index"
 SKTIME_PARAMETERS = f"{ADAPTERS}._sktime_parameters"
 SKTIME_EXPLANATION = f"{ADAPTERS}._sktime_explanation"
@@ -109,8 +110,8 @@ ROOMS = {
     SKTIME: Room(
         top=(
             *("numpy", "pandas", "sktime", NETWORK),
-            *(GLOBAL_MODEL, LOCK, SKTIME_DATA, SKTIME_FILES, SKTIME_INDEX, SKTIME_LAYOUT),
-            *(SKTIME_PARAMETERS, SKTIME_TABLES),
+            *(GLOBAL_MODEL, LOCK, SKTIME_DATA, SKTIME_FILES, SKTIME_HORIZON, SKTIME_INDEX),
+            *(SKTIME_LAYOUT, SKTIME_PARAMETERS, SKTIME_TABLES),
         ),
         later=("torch", "pytorch_lightning", "darts"),
     ),
@@ -132,6 +133,7 @@ ROOMS = {
     ),
     SKTIME_TABLES: Room(top=("numpy", "pandas", NETWORK, SKTIME_INDEX)),
     SKTIME_FILES: Room(top=(SEALED_FILES,), later=("torch", "darts")),
+    SKTIME_HORIZON: Room(top=("numpy", "pandas", "sktime", SKTIME_DATA, SKTIME_INDEX)),
     SKTIME_INDEX: Room(top=("numpy", "pandas")),
     SKTIME_PARAMETERS: Room(top=("numpy", NETWORK)),
     EXPLAIN: Room(top=(ATTENTION_MAP, EXPLAINER, EXPLANATION, RESULT)),

@@ -209,7 +209,7 @@ def test_an_update_with_a_forecast_gives_the_container_of_fit(rows):
 def test_an_update_with_a_forecast_that_fails_changes_nothing():
     forecaster = make(output_chunk_length=3).fit(Y[:40], fh=[1])
     before = forecaster.predict()
-    with pytest.raises(ValueError, match="`y` must have a row at every step"):
+    with pytest.raises(ValueError, match="`y` must go on where"):
         forecaster.update_predict_single(Y[42:44])
     with pytest.raises(ValueError, match="`fh` must have labels of one kind"):
         forecaster.update_predict_single(Y[40:42], fh=pd.period_range("2020-02-12", periods=1))

@@ -22,6 +22,10 @@ FEWEST_TOKENS = 16
 LARGEST_VALUE = {32: 2.0**32, 64: 2.0**256}
 
 
+class SizesError(ValueError):
+    """Sizes that are in their ranges, but do not go together."""
+
+
 @dataclass(frozen=True)
 class InformerConfig:
     """Sizes and architecture of an :class:`~informer_forecaster.Informer`.
@@ -148,28 +152,28 @@ class InformerConfig:
         check_attention(self.attention)
         check_choice("sparsity", self.sparsity, SPARSITIES)
         check_choice("padding_mode", self.padding_mode, PADDING_MODES)
-        self._check_relations()
-
-    def _check_relations(self) -> None:
         dropout: object = self.dropout
         is_number = isinstance(dropout, Real) and not isinstance(dropout, bool)
         if not is_number or not 0 <= self.dropout < 1:
             raise ValueError(f"`dropout` must be a number in [0, 1); got {self.dropout!r}.")
         object.__setattr__(self, "dropout", float(self.dropout))
+        self._check_relations()
+
+    def _check_relations(self) -> None:
         if self.d_model % self.nhead:
-            raise ValueError(
+            raise SizesError(
                 f"`d_model` must be divisible by `nhead`; got d_model={self.d_model} and "
                 f"nhead={self.nhead}. Choose for example "
                 f"d_model={-(-self.d_model // self.nhead) * self.nhead}."
             )
         if self.num_start_steps > self.input_chunk_length:
-            raise ValueError(
+            raise SizesError(
                 "`start_token_length` must not exceed `input_chunk_length`; got "
                 f"start_token_length={self.start_token_length} and "
                 f"input_chunk_length={self.input_chunk_length}. Leave it out for half of the input."
             )
         if self.num_encoder_stacks > self.num_encoder_layers:
-            raise ValueError(
+            raise SizesError(
                 "`num_encoder_stacks` must not exceed `num_encoder_layers`, as each further stack "
                 f"has one layer fewer; got num_encoder_stacks={self.num_encoder_stacks} and "
                 f"num_encoder_layers={self.num_encoder_layers}."
