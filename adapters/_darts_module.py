@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, TypeVar
 
 import torch
@@ -23,6 +24,7 @@ from informer_forecaster._network.ridge import FOLDS
 from ._darts_training import TrainingRecipe
 from ._linear_start import (
     LOCATION_SCALE,
+    SeriesNorm,
     fit_linear_map,
     invert_softplus,
     moves_with_the_series,
@@ -156,11 +158,13 @@ class _InformerModule(TrainingRecipe):
         if self.trainer.ckpt_path is None:
             self.validate_start()
 
+    def _batches_for_the_start(self) -> Iterator[tuple[int, TorchTrainingBatch]]:
+        return ((fold, self._cast(batch)) for fold, batch in self.training_folds(FOLDS))
+
     def _begin_at_linear_forecast(self, skip: LookbackSkip) -> None:
-        batches = ((fold, self._cast(batch)) for fold, batch in self.training_folds(FOLDS))
         found = fit_linear_map(
-            batches,
-            self.rin,
+            self._batches_for_the_start(),
+            self.rin or SeriesNorm(self._batches_for_the_start(), self.trainer.strategy),
             self.likelihood,
             self.trainer.strategy,
             folds_are_apart=self.count_training_series() >= FOLDS,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from statistics import NormalDist
 from typing import Any
 
@@ -34,6 +34,41 @@ def moves_with_the_series(likelihood: object) -> bool:
     return likelihood is None or isinstance(likelihood, (QuantileRegression, *LOCATION_SCALE))
 
 
+class SeriesNorm:
+    """Level and deviation of all training windows, for models that take away none of their own.
+
+    Without them the penalty on the intercept would grow with the level of the series.
+
+    Parameters
+    ----------
+    batches : iterable
+        As for :func:`fit_linear_map`.
+    strategy : lightning strategy
+        Adds up what several processes saw.
+    """
+
+    def __init__(self, batches: Iterable[tuple[int, TorchTrainingBatch]], strategy: Any) -> None:
+        sums = torch.zeros(3, 1)
+        for _, batch in batches:
+            past = batch.past_target
+            means, variances = past.mean(1), past.var(1, correction=0)
+            rows = torch.stack([means.sum(0), variances.sum(0), torch.ones_like(means).sum(0)])
+            sums = sums.to(rows) + rows
+        total, squares, count = strategy.reduce(sums, reduce_op="sum").unbind()
+        self.mean = total / count  # (C,)
+        # Where all windows are constant, any unit does.
+        self.stdev = torch.where(squares > 0, (squares / count).sqrt(), 1.0)
+
+    def __call__(self, past: Tensor) -> None:
+        """Leave level and deviation as they are, whatever the window."""
+
+    def put_back(self, found: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Give weight ``(C, H, L)``, intercept and error ``(C, H)`` in units of the series."""
+        weight, intercept, error = (each.expand(len(self.mean), *each.shape[1:]) for each in found)
+        mean, stdev = (each.to(weight).unsqueeze(1) for each in (self.mean, self.stdev))
+        return weight, intercept * stdev + mean * (1 - weight.sum(2)), error * stdev
+
+
 def fit_linear_map(
     batches: Iterable[tuple[int, TorchTrainingBatch]],
     norm: Any,
@@ -49,8 +84,8 @@ def fit_linear_map(
     batches : iterable
         Training windows, past ``(B, L, C)`` and future ``(B, H, C)``, and the number of the fold
         that they are in.
-    norm : darts.models.components.layer_norm_variants.RINorm or None
-        The instance norm, without a transform of its own.
+    norm : darts.models.components.layer_norm_variants.RINorm or SeriesNorm
+        The instance norm, without a transform of its own, or what stands for one.
     likelihood : darts likelihood or None
         One that :func:`moves_with_the_series`.
     strategy : lightning strategy
@@ -83,6 +118,8 @@ def fit_linear_map(
     squares = squares if len(weight) > 1 else squares.sum(0, keepdim=True)
     # A component whose windows are all constant leaves no error.
     error = (found.residual / squares.clamp(min=torch.finfo(squares.dtype).tiny)[:, None]).sqrt()
+    if isinstance(norm, SeriesNorm):
+        weight, intercept, error = norm.put_back((weight, intercept, error))
     return _for_parameters(weight, intercept, error, likelihood)
 
 
@@ -94,11 +131,9 @@ def _rows(batch: TorchTrainingBatch, norm: Any) -> tuple[Tensor, Tensor]:
     """
     past, future = batch.past_target, batch.future_target
     assert future is not None  # of a training batch
-    deviation = torch.ones_like(past[:, :1])
-    if norm is not None:
-        norm(past)
-        past, future, deviation = past - norm.mean, future - norm.mean, norm.stdev
-    x = torch.cat([past, deviation], dim=1)
+    norm(past)
+    past, future = past - norm.mean, future - norm.mean
+    x = torch.cat([past, norm.stdev.expand_as(past[:, :1])], dim=1)
     if batch.sample_weight is not None:
         root = batch.sample_weight.mean(1, keepdim=True).sqrt()
         x, future = root * x, root * future

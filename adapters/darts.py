@@ -180,9 +180,7 @@ class InformerModel(SealedFilesModel):
             scaled back. ``None`` is on for point forecasts, quantiles and the likelihoods that have
             a location and a scale (Gaussian, Laplace, Cauchy, Gumbel), and off for others, whose
             parameters do not move with the level of the series. The loss is in the units of the
-            series all the same: scale series whose deviation is far below 1. Where it is off, scale
-            the series first: the start of the training is the worse the farther the level is from
-            zero. Default: ``None``.
+            series all the same: scale series whose deviation is far below 1. Default: ``None``.
         early_stopping_patience
             Epochs (validations, where you set another interval for them) without a lower validation
             loss after which `fit` stops and goes back to the best weights, those that it began with

@@ -163,6 +163,32 @@ def test_training_begins_at_the_map_for_every_component(tiny_model, waves):
     assert error < 0.15
 
 
+@pytest.mark.parametrize("quantiles", [None, [0.1, 0.5, 0.9]])
+@pytest.mark.parametrize(("unit", "level"), [(1.0, 1e4), (1.0, -1e6), (1e-3, 0.0), (1e3, 5.0)])
+def test_the_start_moves_with_the_series_without_the_norm_too(
+    tiny_model, waves, unit, level, quantiles
+):
+    """Nothing corrects it later: the penalty must not pull forecasts towards zero."""
+    steps = np.arange(200)[:, None]
+    series = waves(200, components=2).with_values(np.sin(steps * [0.5, 0.5] + [0.0, 1.0]))
+    likelihood = quantiles and likelihoods.QuantileRegression(quantiles)
+    options = {"likelihood": likelihood, "use_reversible_instance_norm": False}
+    _, plain = forecasts_of_the_start(tiny_model, series, **options)
+    moved = series.with_values(series.values() * unit + level * np.array([1.0, 2.0]))
+    _, forecast = forecasts_of_the_start(tiny_model, moved, **options)
+    repeats = 1 if quantiles is None else len(quantiles)
+    back = (forecast.values() - level * np.repeat([1.0, 2.0], repeats)) / unit
+    # The weights add up to one but for rounding, which the level multiplies.
+    np.testing.assert_allclose(back, plain.values(), atol=1e-4 + 1e-6 * abs(level))
+
+
+def test_without_the_norm_a_constant_is_forecast_as_it_is(tiny_model, waves):
+    constant = waves(60).with_values(np.full((60, 1), 7.0))
+    options = {"likelihood": None, "use_reversible_instance_norm": False}
+    _, forecast = forecasts_of_the_start(tiny_model, constant, **options)
+    np.testing.assert_allclose(forecast.values(), 7.0, rtol=1e-5)
+
+
 @pytest.mark.parametrize("name", ["Gaussian", "Laplace", "Gumbel", "Cauchy"])
 def test_the_scale_begins_at_the_error_of_the_map(tiny_model, waves, name):
     """White noise: the error of every step has the deviation of the noise, about 3."""
