@@ -63,7 +63,10 @@ class SeriesNorm:
         """Leave level and deviation as they are, whatever the window."""
 
     def put_back(self, found: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        """Give weight ``(C, H, L)``, intercept and error ``(C, H)`` in units of the series."""
+        """Give weight ``(C, H, L)``, intercept and error ``(C, H)`` in units of the series.
+
+        Components that share a map have one each then, as their levels differ.
+        """
         weight, intercept, error = (each.expand(len(self.mean), *each.shape[1:]) for each in found)
         mean, stdev = (each.to(weight).unsqueeze(1) for each in (self.mean, self.stdev))
         return weight, intercept * stdev + mean * (1 - weight.sum(2)), error * stdev

@@ -67,11 +67,11 @@ def test_a_linear_forecast_gives_its_weights(tiny_model, waves):
         network.lookback_skip.weight.normal_()
     window = waves(30, 2, seed=1)
     explanation = InformerExplainer(model).explain(window).explanations[0]
-    weights = network.lookback_skip.weight[0, 0].detach().numpy()  # (H, L)
+    weights = network.lookback_skip.weight[:, 0].detach().numpy()  # (C, H, L)
     distance = (window.values()[-8:] - series.values().mean(0)).T  # (C, L)
     for output in range(2):
         added = explanation.added["target"][:, output]  # (H, L, C)
-        expected = weights * distance[output]
+        expected = weights[output] * distance[output]
         np.testing.assert_allclose(added[..., output], expected, rtol=1e-5, atol=1e-9)
         assert not added[..., 1 - output].any()
 
