@@ -27,7 +27,7 @@ ABLATIONS: dict[str, list[str]] = {
         for distil in ("true", "false")
     ],
     "decoding": [
-        _BASE,
+        f"{_BASE}[windows={SLOW}]",
         *(f"{_BASE}[output_chunk_length={steps},windows={SLOW}]" for steps in (1, 24)),
         "transformer",
         "lstm",
