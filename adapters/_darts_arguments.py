@@ -12,7 +12,7 @@ from informer_forecaster._network.config import check_integer, check_switch
 def check_arguments(arguments: dict[str, Any]) -> None:
     """Raise if an argument of the model, but not of the network, is outside its range.
 
-    Numpy's integers become Python's, in place.
+    Numpy's integers and booleans become Python's, in place.
     """
     time_features = arguments["time_features"]
     if not isinstance(time_features, bool) and time_features != "all":

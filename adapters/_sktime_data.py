@@ -49,10 +49,11 @@ class Instance:
         """
         earlier = self.y.loc[self.y.index < new.y.index[0]]
         y = pd.concat([earlier, new.y])
-        if len(new.y) < enough:
+        stands_alone = len(new.y) >= enough
+        if not stands_alone:
             check_labels(y.index, y.index[0], self.step, "y", self.name)
         missing = missing_labels(y.index, self.step)
-        if len(missing) and len(new.y) < enough:
+        if len(missing) and not stands_alone:
             raise ValueError(
                 f"`y` must go on where the known rows of {self.name} end, or hold the {enough} "
                 f"rows of a look-back window; got {len(new.y)} from {new.y.index[0]}, and none at "

@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 from sktime.datatypes import convert_to
 from sktime.forecasting.base import BaseForecaster
-from sktime.utils.validation.forecasting import check_fh
 from sktime.utils.warnings import warn
 
 from informer_forecaster._network import InformerConfig
@@ -306,8 +305,7 @@ class InformerForecaster(BaseForecaster):
         # sktime keeps what it refuses, and says of every other horizon only that it is another.
         known = self._fh  # type: ignore[has-type]
         if self.is_fitted and fh is not None:
-            step = next(iter(self._context.values())).step
-            fh = read_horizon(fh, self._cutoff, step)
+            fh = self._read_horizon(fh)
             if self.output_chunk_length is None and known and not np.array_equal(fh, known):
                 raise ValueError(why_not(fh, known, self._cutoff))
         try:
@@ -315,6 +313,9 @@ class InformerForecaster(BaseForecaster):
         except Exception:
             self._fh = known
             raise
+
+    def _read_horizon(self, fh: Any) -> Any:
+        return read_horizon(fh, self._cutoff, next(iter(self._context.values())).step)
 
     def _locate_missing(self, argument: str, table: Any) -> None:
         """Raise if ``table``, of any of sktime's containers, has a value that is not finite."""
@@ -470,7 +471,7 @@ class InformerForecaster(BaseForecaster):
         """
         self.check_is_fitted()
         # sktime's own check would refuse a part of the horizon that `fit` was given.
-        fh = self.fh if fh is None else check_fh(fh, freq=self._cutoff)
+        fh = self.fh if fh is None else self._read_horizon(fh)
         instances, steps = self._join(fh, self._check_X(X=X))
         names = self._get_varnames() if len(self.model_.layout.y_columns) == 1 else None
         columns = names or self.model_.layout.y_columns
