@@ -18,6 +18,7 @@ from darts.utils.torch import MonteCarloDropout
 from informer_forecaster._network import Informer, InformerConfig
 from informer_forecaster._network.config import ARCHITECTURE, DATA_FIELDS, LENGTHS
 from informer_forecaster._network.dropout import drop
+from informer_forecaster._network.inputs import Inputs
 from informer_forecaster._network.lookback_skip import LookbackSkip
 from informer_forecaster._network.ridge import FOLDS
 
@@ -73,16 +74,21 @@ class _InformerModule(TrainingRecipe):
 
     def forward(self, x_in: PLModuleInput) -> PLModuleOutput:
         """Forecast ``(B, H, C, P)`` from the tensors of a batch."""
-        past, future, static = x_in.past_target, None, None
-        if x_in.future_covariates is not None:
-            future = x_in.concatenate_future_along_time()
-        if x_in.static_covariates is not None:
-            static = self._arrange_static(x_in.static_covariates, past.shape[2])
+        past = x_in.past_target
         # NOTE[DIFF] the paper scales whole series only; here each window loses level and deviation.
-        forecast = self.network(self._normalise(past), x_in.past_covariates, future, static)
+        forecast = self.network(*self._inputs(x_in)._replace(target=self._normalise(past)))
         # Mixed precision ends here: losses and inverse transforms run in the model's own dtype.
         forecast = forecast.to(past.dtype)
         return PLModuleOutput(prediction=self._put_back_level_and_scale(forecast))
+
+    def _inputs(self, x_in: PLModuleInput) -> Inputs:
+        """The network's inputs among those of Darts."""
+        future = static = None
+        if x_in.future_covariates is not None:
+            future = x_in.concatenate_future_along_time()
+        if x_in.static_covariates is not None:
+            static = self._arrange_static(x_in.static_covariates, x_in.past_target.shape[2])
+        return Inputs(x_in.past_target, x_in.past_covariates, future, static)
 
     def _normalise(self, past: torch.Tensor) -> torch.Tensor:
         """Take away level and deviation of each window ``(B, L, C)``, where that is wanted."""

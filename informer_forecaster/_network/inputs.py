@@ -1,0 +1,67 @@
+"""What a forecast is made from: one named tuple, from the adapter to the explanation."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+from .config import InformerConfig
+
+
+class Inputs(NamedTuple):
+    """Tensors of a batch of windows; what a configuration has none of is ``None``.
+
+    ``target`` is ``(B, L, C)``, ``past`` covariates ``(B, L, X)``, ``future`` ones
+    ``(B, L + H, F)``, and ``static`` ones ``(B, Z)`` or, of each component, ``(B, C, Z)``.
+    """
+
+    target: Tensor
+    past: Tensor | None = None
+    future: Tensor | None = None
+    static: Tensor | None = None
+
+    def check(self, config: InformerConfig) -> None:
+        """Raise unless all shapes are those of ``config``."""
+        given: object = self.target
+        if not isinstance(given, Tensor) or given.dim() != 3:
+            got = f"the shape {tuple(given.shape)}" if isinstance(given, Tensor) else type(given)
+            raise ValueError(
+                "`past_target` must be a tensor (B, L, C), with a dimension for the batch; got "
+                f"{got}."
+            )
+        batch, steps = self.target.shape[0], config.input_chunk_length
+        total = steps + config.output_chunk_length
+        _check_shape("past_target", self.target, (batch, steps, config.num_targets))
+        _check_shape("past_covariates", self.past, (batch, steps, config.num_past_covariates))
+        _check_shape("future_covariates", self.future, (batch, total, config.num_future_covariates))
+        shape: tuple[int, ...] = (batch, config.num_static_covariates)
+        if config.channel_independent and self.static is not None and self.static.dim() != 2:
+            shape = (batch, config.num_targets, config.num_static_covariates)
+        _check_shape("static_covariates", self.static, shape)
+
+    def split_channels(self) -> Inputs:
+        """Make every target component a sample of its own, ``(B*C, L, 1)``; covariates follow."""
+        # NOTE[DIFF] the paper mixes all components in the value embedding; the default does not.
+        num_targets = self.target.shape[2]
+
+        def repeat(x: Tensor | None) -> Tensor | None:
+            return None if x is None else x.repeat_interleave(num_targets, dim=0)
+
+        split = self.target.transpose(1, 2).flatten(0, 1).unsqueeze(2)
+        own = self.static is not None and self.static.dim() == 3
+        static = (
+            self.static.flatten(0, 1) if own and self.static is not None else repeat(self.static)
+        )
+        return Inputs(split, repeat(self.past), repeat(self.future), static)
+
+
+def _check_shape(name: str, tensor: Tensor | None, shape: tuple[int, ...]) -> None:
+    """Raise unless ``tensor`` has ``shape``, or is absent where the last size is 0."""
+    got = None if tensor is None else tuple(tensor.shape)
+    wanted = shape if shape[-1] else None
+    if got != wanted:
+        raise ValueError(
+            f"`{name}` must {f'have the shape {wanted}' if wanted else 'be left out'} by this "
+            f"configuration; got {'none' if got is None else f'the shape {got}'}."
+        )
