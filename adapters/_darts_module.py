@@ -96,7 +96,12 @@ class _InformerModule(TrainingRecipe):
             return past
         # In half precision 1e-12 is 0, and a constant window would be divided by it.
         self.rin.eps = max(self._norm_eps, torch.finfo(past.dtype).tiny)
-        normalised: torch.Tensor = self.rin(past)
+        # Darts' own are constants to the gradient: what a step adds to a forecast would be wrong.
+        self.rin.mean = past.mean(1, keepdim=True)
+        # The exporter to ONNX leaves out a term of 1e-12, not a bound.
+        variance = past.var(1, keepdim=True, unbiased=False)
+        self.rin.stdev = variance.clamp(min=self.rin.eps).sqrt()
+        normalised: torch.Tensor = self.rin.transform(past)
         return normalised
 
     def _arrange_static(self, static: torch.Tensor, num_targets: int) -> torch.Tensor:

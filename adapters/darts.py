@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import os
 from collections.abc import Callable
@@ -597,6 +598,21 @@ class InformerModel(SealedFilesModel):
             )
 
     # Exchange: files that hold data only, and are read without unpickling
+
+    @one_at_a_time
+    @_described_by(MixedCovariatesTorchModel.to_onnx)
+    def to_onnx(self, path: str | None = None, **kwargs: Any) -> None:
+        """Export in single precision, as no runtime has a convolution in another one."""
+        module = self.model
+        if module is None or module.dtype == torch.float32:
+            super().to_onnx(path, **kwargs)
+            return
+        dtype, weights = module.dtype, copy.deepcopy(module.state_dict())
+        try:
+            module.float()
+            super().to_onnx(path, **kwargs)
+        finally:
+            module.to(dtype).load_state_dict(weights)
 
     def save_pretrained(self, directory: str | os.PathLike[str], *, clean: bool = False) -> None:
         """Write the fitted model as data: JSON and safetensors, nothing pickled.

@@ -107,6 +107,7 @@ def run(session, shift, series, given):
     ],
 )
 def test_an_export_forecasts_the_same(exported, mode, covariates):
+    """For a constant window too, whose deviation of zero the norm must not divide by."""
     model, session, series, given = exported(covariates, **MODES[mode])
     parameters = model.likelihood is not None
     expected = model.predict(12, series, predict_likelihood_parameters=parameters, **given)
@@ -116,3 +117,24 @@ def test_an_export_forecasts_the_same(exported, mode, covariates):
     error = np.abs(forecast - expected.values()).max() / scale
     assert expected.values().std() / scale > 1e-3
     assert error < 1e-5
+    constant = series.with_values(np.full_like(series.all_values(), 7.0))
+    flat = run(session, model.output_chunk_shift, constant, given)
+    expected = model.predict(12, constant, predict_likelihood_parameters=parameters, **given)
+    np.testing.assert_allclose(flat, expected.values(), rtol=1e-5)
+
+
+def test_a_model_of_double_precision_exports_in_single(tiny_model, waves, tmp_path):
+    """No runtime has a convolution of doubles. The model itself keeps every bit."""
+    series = waves(60)
+    model = tiny_model(32, 12, time_features=False).fit(series)
+    before = model.predict(12, series)
+    assert model.model.dtype == torch.float64
+    path = str(tmp_path / "model.onnx")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the exporter, about itself
+        model.to_onnx(path, verbose=False)
+    assert model.model.dtype == torch.float64
+    assert model.predict(12, series) == before
+    session = onnxruntime.InferenceSession(path)
+    forecast = run_onnx_prediction(12, session, series.astype(np.float32), verbose=False)
+    np.testing.assert_allclose(forecast.values(), before.values(), rtol=1e-5)

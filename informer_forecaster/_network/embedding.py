@@ -9,6 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from .config import InformerConfig
+from .products import without_autocast
+
+# Of a token's numbers. Those of ordinary series are far below it.
+LARGEST_NUMBER = 64.0
 
 
 def fold_patches(x: Tensor, patch_length: int, *, pad_left: bool) -> Tensor:
@@ -42,6 +46,27 @@ def sinusoidal_position(num_tokens: int, d_model: int) -> Tensor:
     angle = position * torch.exp(column * (-math.log(10000.0) / d_model))
     code = torch.stack([angle.sin(), angle.cos()], dim=2).flatten(1)
     return code[:, :d_model].float()
+
+
+def shorten(tokens: Tensor) -> Tensor:
+    """Scale each token ``(B, N, M)`` that holds a number beyond 64 so that none of its does.
+
+    Fused attention computes its weights again in the backward pass, and there it multiplies the
+    rounding of a score by ``e``: scores of 1e9, as unscaled covariates make them, overflow. The
+    tokens of later layers have passed a layer norm.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from informer_forecaster._network.embedding import shorten
+    >>> shorten(torch.tensor([[[1.0, -2.0], [128.0, -2.0]]]))
+    tensor([[[ 1., -2.],
+             [64., -1.]]])
+    """
+    # NOTE[DIFF] the paper attends to tokens of any length. The layer norm after the first attention
+    # takes the length away in both.
+    largest = tokens.abs().amax(2, keepdim=True).clamp(min=LARGEST_NUMBER)
+    return tokens * (LARGEST_NUMBER / largest)
 
 
 class TokenEmbedding(nn.Module):
@@ -82,12 +107,14 @@ class TokenEmbedding(nn.Module):
 
     def forward(self, values: Tensor, time_stamps: Tensor | None, static: Tensor | None) -> Tensor:
         """Embed values ``(B, N, .)``, time stamps ``(B, N, .)`` and static ``(B, Z)``."""
-        x = self.value(values.transpose(1, 2)).transpose(1, 2) + self.position
-        if self.time_stamp is not None:
-            x = x + self.time_stamp(time_stamps)
-        if self.static is not None:
-            x = x + self.static(static).unsqueeze(1)
-        embedded: Tensor = self.dropout(x)
+        # A covariate of 1e6 exceeds the largest number of 16 bits.
+        with without_autocast(values):
+            x = self.value(values.transpose(1, 2)).transpose(1, 2) + self.position
+            if self.time_stamp is not None:
+                x = x + self.time_stamp(time_stamps)
+            if self.static is not None:
+                x = x + self.static(static).unsqueeze(1)
+        embedded: Tensor = self.dropout(shorten(x))
         return embedded
 
     @staticmethod

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 import torch
-from darts.models.components.layer_norm_variants import RINorm
 from darts.utils.data.torch_datasets.utils import PLModuleInput
 from darts.utils.likelihood_models.torch import QuantileRegression
 from torch import Tensor, nn
@@ -33,24 +32,6 @@ class Attribution(NamedTuple):
     forecast: Tensor
     baseline: Tensor
     added: Inputs
-
-
-class _DifferentiableNorm(RINorm):  # type: ignore[misc]
-    """Darts' instance norm, with mean and deviation that gradients pass through.
-
-    Darts takes them as constants. A forecast moves with both, so what a step adds would be wrong.
-    """
-
-    def __init__(self, norm: RINorm) -> None:
-        super().__init__(norm.input_dim, norm.eps, norm.affine)
-        self.load_state_dict(norm.state_dict())
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Normalise ``(B, L, C)`` by its own mean and deviation."""
-        self.mean = x.mean(1, keepdim=True)
-        self.stdev = torch.sqrt(x.var(1, keepdim=True, unbiased=False) + self.eps)
-        normalised: Tensor = self.transform(x)
-        return normalised
 
 
 class _FixedSelection(nn.Module):
@@ -158,9 +139,7 @@ class Tracer:
         ----------
         M. Sundararajan, A. Taly, Q. Yan, "Axiomatic Attribution for Deep Networks", ICML 2017.
         """
-        module = self._module.double()
-        if module.rin is not None:
-            module.rin = _DifferentiableNorm(module.rin).double()
+        self._module.double()
         baseline = {name: x.double() for name, x in baseline.items()}
         chosen = (torch.tensor(horizons) - 1).unsqueeze(1), torch.tensor(outputs)
 
