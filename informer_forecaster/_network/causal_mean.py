@@ -1,15 +1,19 @@
-"""Running means over a sequence, and their gradient, as products with triangular blocks."""
+"""Running means over a sequence, and their gradient."""
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .products import without_autocast
+from .products import runs_step_by_step
 
-# Long enough that the products are not many, short enough that they add few zeros.
-BLOCK_LENGTH = 32
+# Measured: from so many numbers on, adding up whole rows is faster than torch's cumulative sum,
+# which walks down one column after another.
+ROWS_FROM = 2**18
+BLOCK_LENGTH = 16
 
 
 def mean_of_earlier(v: Tensor) -> Tensor:
@@ -22,7 +26,7 @@ def mean_of_earlier(v: Tensor) -> Tensor:
     >>> mean_of_earlier(torch.tensor([1.0, 3.0, 5.0]).view(1, 1, 3, 1)).flatten()
     tensor([1., 2., 3.])
     """
-    sums = _running_sums(v, reverse=False)
+    sums = _running_sums(_widen(v), reverse=False)
     return sums.div_(_counts(sums)).to(v.dtype)
 
 
@@ -36,28 +40,39 @@ def spread_to_earlier(gradient: Tensor) -> Tensor:
     >>> spread_to_earlier(torch.tensor([1.0, 2.0, 3.0]).view(1, 1, 3, 1)).flatten()
     tensor([3., 2., 1.])
     """
-    shares = gradient.to(torch.promote_types(gradient.dtype, torch.float32))
+    shares = _widen(gradient)
     return _running_sums(shares / _counts(shares), reverse=True).to(gradient.dtype)
+
+
+def _widen(x: Tensor) -> Tensor:
+    """At least float32: a sum in half precision stops growing."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def _running_sums(x: Tensor, *, reverse: bool) -> Tensor:
     """Sum of the rows up to each row, or from it to the end; ``(B, H, S, D)``.
 
-    A cumulative sum walks down one column after another; products with triangles of ones do not.
+    No product with a triangle of ones: its zeros times NaN would carry NaN to earlier rows.
     """
-    batch, heads, length, _ = x.shape
-    # A sum in half precision would stop growing.
-    rows = x.transpose(1, 2).flatten(2).to(torch.promote_types(x.dtype, torch.float32))
-    rows = F.pad(rows, (0, 0, 0, -length % BLOCK_LENGTH))  # (B, S, H*D)
-    blocks = rows.unflatten(1, (-1, BLOCK_LENGTH))
-    carried = _sum_of_other_blocks(blocks.sum(2), reverse)  # (B, blocks, H*D)
-    triangle = rows.new_ones(BLOCK_LENGTH, BLOCK_LENGTH).tril()
-    flat = blocks.flatten(0, 1)
-    triangle = (triangle.T if reverse else triangle).expand(flat.shape[0], -1, -1)
-    with without_autocast(x):
-        sums = torch.baddbmm(carried.flatten(0, 1).unsqueeze(1), triangle, flat)
-    sums = sums.view(batch, rows.shape[1], rows.shape[2])[:, :length]
-    return sums.unflatten(2, (heads, -1)).transpose(1, 2)
+    rows = x.transpose(1, 2).flatten(2)  # (B, S, H*D), heads side by side
+    if runs_step_by_step(rows) and rows.numel() >= ROWS_FROM:
+        sums = _sum_rows(rows, reverse)
+    else:
+        sums = rows.flip(1).cumsum(1).flip(1) if reverse else rows.cumsum(1)
+    return sums.unflatten(2, (x.shape[1], x.shape[3])).transpose(1, 2)
+
+
+def _sum_rows(x: Tensor, reverse: bool) -> Tensor:
+    """Running sums of ``(B, S, W)`` in blocks, all of which take one row at a time."""
+    length = x.shape[1]
+    sums = F.pad(x, (0, 0, 0, -length % BLOCK_LENGTH)).unflatten(1, (-1, BLOCK_LENGTH))
+    rows = list(sums.unbind(2))  # of (B, blocks, W)
+    if reverse:
+        rows.reverse()
+    for before, row in pairwise(rows):
+        row += before
+    sums += _sum_of_other_blocks(rows[-1], reverse).unsqueeze(2)
+    return sums.flatten(1, 2)[:, :length]
 
 
 def _sum_of_other_blocks(totals: Tensor, reverse: bool) -> Tensor:

@@ -7,13 +7,16 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 from torch import Tensor
 
+# Measured: the numbers of a sample from which on its own call takes less time than a copy.
+OWN_CALL_FROM = 2**13
+
 
 def multiply_heads(a: Tensor, b: Tensor) -> Tensor:
     """Multiply ``(B, H, M, N)`` by ``(B, H, N, P)``: ``(B, H, M, P)``.
 
     On a CPU, torch first copies an operand whose samples and heads are not one dimension in memory,
-    and the copy takes longer than a product of few rows. Where no gradient is recorded, one call a
-    sample needs none.
+    and for large samples the copy takes longer than a product of few rows. Where no gradient is
+    recorded, one call a sample needs none; many small samples are faster in one product.
 
     Examples
     --------
@@ -23,12 +26,18 @@ def multiply_heads(a: Tensor, b: Tensor) -> Tensor:
     torch.Size([2, 8, 5, 96])
     """
     is_recorded = torch.is_grad_enabled() and (a.requires_grad or b.requires_grad)
-    if a.device.type != "cpu" or is_recorded or torch.compiler.is_compiling():
+    is_large = max(a.shape[1:].numel(), b.shape[1:].numel()) >= OWN_CALL_FROM
+    if not is_large or is_recorded or not runs_step_by_step(a):
         return a @ b
     product = a.new_empty(*a.shape[:3], b.shape[3])
     for left, right, out in zip(a, b, product, strict=True):
         torch.bmm(left, right, out=out)
     return product
+
+
+def runs_step_by_step(x: Tensor) -> bool:
+    """Whether a loop over ``x`` costs little: on a CPU, and in no graph of a compiler."""
+    return x.device.type == "cpu" and not torch.compiler.is_compiling()
 
 
 def widen(x: Tensor) -> Tensor:
