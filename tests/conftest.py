@@ -6,16 +6,24 @@ import contextlib
 import importlib
 import logging
 import os
+import random
 import signal
+import sys
 import traceback
 from pathlib import Path
+
+import pytest
 
 # Read when torch and matplotlib are imported, so set before any test module is. With two threads a
 # network as small as the tests' takes several times longer than with one.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
-import pytest
+# The sources beside these tests are what is tested, here and in processes that a test starts, even
+# where the interpreter has another checkout installed.
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
 
 
 def pytest_configure() -> None:
@@ -35,6 +43,27 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Begin every test, and the fixtures made for it, at the same random numbers in any order."""
+    random.seed(0)
+    # Only what the tests have imported: most of them need neither.
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed(0)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def attentions_of_this_file():
+    """Forget after a file which attentions it registered: a name is taken for the whole process."""
+    registry = sys.modules.get("informer_forecaster._network.registry")
+    with pytest.MonkeyPatch.context() as patch:
+        if registry is not None:
+            patch.setattr(registry, "_FACTORIES", dict(registry._FACTORIES))
+        yield
+
+
 @pytest.fixture(scope="session", autouse=True)
 def scratch_directory(tmp_path_factory: pytest.TempPathFactory):
     """Run in an empty directory, where logs and checkpoints of a fit do no harm.
@@ -48,11 +77,14 @@ def scratch_directory(tmp_path_factory: pytest.TempPathFactory):
 
 @pytest.fixture(scope="module")
 def script():
-    """Import a script of docs/benchmarks by its name."""
-    folder = Path(__file__).parents[1] / "docs" / "benchmarks"
+    """Import a script of docs/benchmarks by its name; a later file imports it anew."""
+    folder, before = ROOT / "docs" / "benchmarks", set(sys.modules)
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(folder)
         yield importlib.import_module
+    for name in set(sys.modules) - before:
+        if Path(getattr(sys.modules[name], "__file__", None) or "").parent == folder:
+            del sys.modules[name]
 
 
 @pytest.fixture(scope="session")
@@ -63,7 +95,7 @@ def record_cases():
         target = os.environ.get("RELIABILITY_RESULTS")
         if target is None:
             return
-        path = Path(__file__).parents[1] / target
+        path = ROOT / target
         header, *lines = path.read_text(encoding="utf-8").splitlines()
         rows = dict(line.split(",", 1) for line in lines)
         rows[fault] = f"{cases},{survived},{command}"
@@ -161,8 +193,9 @@ def refused_by_us():
 
     def check(error, name="", others=()):
         files = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
-        folders = ("/adapters/", "/informer_forecaster/", *others)
-        if not any(folder in files[-1] for folder in folders):
+        # Whole paths: the folder of a clone, with its virtual environment, may be called as we are.
+        ours = tuple(f"{ROOT / folder}{os.sep}" for folder in ("adapters", "informer_forecaster"))
+        if not files[-1].startswith(ours) and not any(one in files[-1] for one in others):
             raise AssertionError(f"an error that is not ours, of {files[-1]}") from error
         if any("/pytorch_lightning/" in name for name in files):
             raise AssertionError("refused after the work had begun") from error

@@ -79,7 +79,7 @@ def wait(child: int) -> int:
 
 def kill_after(child: int, started: Callable[[], bool], seconds: float) -> int:
     """Kill a child some time after it has ``started``, and return its exit code."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 600
     while not started():
         if time.monotonic() > deadline:
             raise TimeoutError("the child did not start its work")
@@ -107,9 +107,13 @@ def interrupt_training(folder: Path, seed: int) -> dict[str, object]:
     def last_saved() -> int:
         return max((int(p.stem.rpartition("=")[2]) for p in checkpoints.glob("last-*")), default=-1)
 
+    def train_and_wait() -> None:
+        train(make(folder / "killed", seed), seed)
+        time.sleep(600)  # a busy machine may come to kill it late: it has to be there still
+
     moment = random.Random(seed)
     epoch, seconds = moment.randrange(EPOCHS - 3), moment.random() * duration / EPOCHS
-    child = fork(lambda: train(make(folder / "killed", seed), seed))
+    child = fork(train_and_wait)
     code = kill_after(child, lambda: last_saved() >= epoch, seconds)
     saved = last_saved()
     assert wait(fork(resume)) == 0

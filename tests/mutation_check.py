@@ -1,11 +1,12 @@
-"""Put each known defect of other implementations into this one, and see the tests fail.
+"""Put each known defect into this package, and see the tests fail.
 
     python tests/mutation_check.py [DEFECT ...]
 
-A defect replaces a function while its tests run, in a fork of a process that has imported Darts
-once. A replacement whose target is gone, or whose tests pass, ends the run with an error; so does
-a test that fails without the defect. What counts as caught is a failed assertion, so that a
-replacement that merely breaks something is not taken for one that a test noticed.
+A defect replaces a function or a line while its tests run, in a fork of a process that has imported
+Darts and sktime once. A replacement whose target is gone, or whose tests pass, ends the run with an
+error; so does a test that fails without the defect. What counts as caught is a failed assertion, or
+an error or a warning that did not come: a replacement that merely breaks something is not taken for
+one that a test noticed.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from mutations import MUTATIONS
+from mutations import MUTATIONS, modules
 
 TESTS = Path(__file__).parent
+NOTICED = (AssertionError, pytest.fail.Exception)
 
 
 class Outcome:
@@ -34,7 +36,7 @@ class Outcome:
         """Count one phase of a test."""
         if call.excinfo is None:
             self.passed += call.when == "call"
-        elif call.when == "call" and call.excinfo.errisinstance(AssertionError):
+        elif call.when == "call" and call.excinfo.errisinstance(NOTICED):
             self.failed += 1
         else:
             self.broken += 1
@@ -73,7 +75,7 @@ def _run_here(
         if put_in is not None:
             try:
                 put_in(patch)
-            except AttributeError as error:
+            except Exception as error:
                 print(error, file=sys.stderr, flush=True)  # noqa: T201
                 raise
         arguments = ["-q", "-p", "no:cacheprovider", "--rootdir", str(TESTS.parent)]
@@ -81,8 +83,9 @@ def _run_here(
 
 
 def check(numbers: list[int]) -> int:
-    """Run the mutations of these defects, and return how many of them no test caught."""
-    chosen = [mutation for mutation in MUTATIONS if mutation.number in numbers]
+    """Run the mutations of these defects, or all, and return how many of them no test caught."""
+    modules()
+    chosen = [one for one in MUTATIONS if not numbers or one.number in numbers]
     sound = run(sorted({mutation.tests for mutation in chosen}))
     if sound.failed or sound.broken or not sound.passed:
         raise SystemExit(f"without a defect the tests must pass; got {vars(sound)}")
@@ -91,12 +94,13 @@ def check(numbers: list[int]) -> int:
         outcome = run([each.tests], each.put_in)
         missed += outcome.failed == 0
         verdict = "caught" if outcome.failed else "MISSED"
-        print(f"{each.number:2} {verdict} by {outcome.failed} of {each.tests}: {each.name}")  # noqa: T201
+        line = f"{each.number:2} {verdict} by {outcome.failed} of {each.tests}: {each.name}"
+        print(line, flush=True)  # noqa: T201
     print(f"{len(chosen) - missed} of {len(chosen)} caught")  # noqa: T201
     return missed
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("defects", nargs="*", type=int, default=list(range(1, 13)))
+    parser.add_argument("defects", nargs="*", type=int, help="numbers; all if none is given")
     sys.exit(check(parser.parse_args().defects) > 0)

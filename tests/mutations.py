@@ -1,14 +1,25 @@
-"""The known defects of other implementations, as replacements of functions of this one."""
+"""Defects, as replacements of functions or of lines of this package.
+
+A defect of a line is ``replace(number, name, test, old, new)``. The line is found by its text,
+wherever its file has gone; a text that is there twice, or no longer, is an error of the check.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+import gc
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import CodeType, FunctionType, ModuleType
 from typing import Any, NamedTuple
 
 import torch
 from pytest import MonkeyPatch  # noqa: PT013 - named in every annotation
 from torch.optim.lr_scheduler import ExponentialLR
 
+import informer_forecaster
 from informer_forecaster import InformerModel
 from informer_forecaster._network import attention
 from informer_forecaster._network.attention import FullAttention, ProbSparseAttention
@@ -20,7 +31,10 @@ DEFECTS = "test_known_defects.py"
 
 
 class Mutation(NamedTuple):
-    """A defect: its number in the list of known ones, what it is, its tests, and how to make it."""
+    """A defect: its number, what it is, its tests, and how to make it.
+
+    Numbers up to 12 are those of the known defects of other implementations.
+    """
 
     number: int
     name: str
@@ -45,6 +59,59 @@ def wrap(patch: MonkeyPatch, owner: Any, name: str, change: Callable[..., Any]) 
     """Replace ``owner.name`` by a function that is given the original as its first argument."""
     original = getattr(owner, name)
     patch.setattr(owner, name, lambda *args, **kwargs: change(original, *args, **kwargs))
+
+
+@functools.cache
+def modules() -> tuple[ModuleType, ...]:
+    """Import every module of the package."""
+    root = informer_forecaster
+    names = [one.name for one in pkgutil.walk_packages(root.__path__, f"{root.__name__}.")]
+    return root, *map(importlib.import_module, names)
+
+
+def functions_of(code: CodeType) -> Iterator[CodeType]:
+    """Give a code object, and those of the functions and classes in it."""
+    yield code
+    for one in code.co_consts:
+        if isinstance(one, CodeType):
+            yield from functions_of(one)
+
+
+def replace_text(old: str, new: str) -> None:
+    """Change a text of the sources in the running process, in whichever file it is.
+
+    The functions around it get the code that the changed file would give them, so that it does not
+    matter who has imported or wrapped them. It cannot be taken back: the process has to be a fork.
+    """
+    places = {}
+    for module in modules():
+        source = Path(module.__file__).read_text(encoding="utf-8")
+        if old in source:
+            places[Path(module.__file__).resolve()] = (module.__file__, source)
+    count = sum(source.count(old) for _, source in places.values())
+    if count != 1:
+        raise AttributeError(f"the text is in the sources {count} times, not once: {old!r}")
+    ((file, source),) = places.values()
+    changed = source.replace(old, new)
+    if changed.count("\n") != source.count("\n"):
+        raise AttributeError(f"the replacement has another number of lines: {new!r}")
+    before, after = (
+        functions_of(compile(text, file, "exec", dont_inherit=True)) for text in (source, changed)
+    )
+    codes = {one: other for one, other in zip(before, after, strict=True) if one != other}
+    # Equal code objects need not be identical: the running ones were compiled at the import.
+    running = [
+        one for one in gc.get_objects() if isinstance(one, FunctionType) and one.__code__ in codes
+    ]
+    if not running:
+        raise AttributeError(f"no function holds the text: {old!r}")
+    for function in running:
+        function.__code__ = codes[function.__code__]
+
+
+def replace(number: int, name: str, tests: str, old: str, new: str) -> None:
+    """Register a defect of a line or of a few."""
+    MUTATIONS.append(Mutation(number, name, tests, lambda _: replace_text(old, new)))
 
 
 @mutation(1, "heads and time scrambled", f"{DEFECTS}::test_1_heads_and_time_are_not_scrambled")

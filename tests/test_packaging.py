@@ -57,7 +57,7 @@ except ImportError as error:
 def copy_tree(target: Path) -> Path:
     """Copy what a clone would hold, the link to the adapters as a link."""
     skip = shutil.ignore_patterns(
-        ".git", ".venv", ".*_cache", ".hypothesis", "__pycache__", "build", "dist", "*.egg-info"
+        ".git", ".venv*", ".*_cache", ".hypothesis", "__pycache__", "build", "dist", "*.egg-info"
     )
     return shutil.copytree(ROOT, target, symlinks=True, ignore=skip)
 

@@ -9,6 +9,7 @@ downloads them, or give a directory that holds ``ETTh1.csv``:
 import argparse
 import logging
 import time
+import warnings
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -103,7 +104,9 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=10, help="most passes over the data")
     parser.add_argument("--output", type=Path, default=Path("ett.png"), help="the chart")
     arguments = parser.parse_args()
+    # Lightning recommends another product, and warns about its own calls of torch.
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", module="pytorch_lightning|torch")
 
     train, validation, test = load_parts(arguments.data)
     quiet = {"accelerator": "cpu", "logger": False, "enable_progress_bar": False}

@@ -9,6 +9,7 @@ the forecast origin, and from the calendar. Darts downloads the data, or give a 
 
 import argparse
 import logging
+import warnings
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -41,7 +42,9 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=3, help="passes over the training part")
     parser.add_argument("--output", type=Path, default=Path(), help="directory for the charts")
     arguments = parser.parse_args()
+    # Lightning recommends another product, and warns about its own calls of torch.
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", module="pytorch_lightning|torch")
 
     series = load_series(arguments.data)
     target, loads = series["OT"], series.drop_columns("OT")

@@ -9,6 +9,7 @@ import argparse
 import logging
 import os
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -53,7 +54,12 @@ def build(model_class: type, epochs: int, **own: object) -> InformerModel | Tran
         likelihood=QuantileRegression(QUANTILES),
         n_epochs=epochs,
         random_state=0,
-        pl_trainer_kwargs={"accelerator": "cpu", "enable_model_summary": False, "logger": False},
+        pl_trainer_kwargs={
+            "accelerator": "cpu",
+            "logger": False,
+            "enable_progress_bar": False,
+            "enable_model_summary": False,
+        },
         **own,
     )
 
@@ -133,7 +139,9 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=5, help="passes over the training part")
     parser.add_argument("--output", type=Path, default=Path("quickstart.png"), help="the chart")
     arguments = parser.parse_args()
+    # Lightning recommends another product, and warns about its own calls of torch.
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", module="pytorch_lightning|torch")
 
     series = load_series()
     train = series[:-HELD_OUT]
@@ -145,13 +153,14 @@ def main() -> None:
         "TransformerModel": build(TransformerModel, arguments.epochs),
         "InformerModel": informer,
     }
-    results = {name: evaluate(name, model, series, train) for name, model in models.items()}
     header = f"{'MAE ppm':>10}{'MASE':>8}{'fit s':>9}{'backtest s':>12}{'forecast s':>12}"
     print(f"\n{'model':<18}{header}")
-    print("\n".join(row for _, row in results.values()))
+    for name, model in models.items():
+        backtested, row = evaluate(name, model, series, train)
+        print(row, flush=True)
 
     forecast = informer.predict(YEAR, series, predict_likelihood_parameters=True)
-    draw(series, results["InformerModel"][0], forecast, arguments.output)
+    draw(series, backtested, forecast, arguments.output)
     print(f"chart: {arguments.output}")
 
 
