@@ -1,8 +1,11 @@
-"""The fast dropout against what dropout has to be."""
+"""Dropout: what it has to be, and where the network drops what."""
 
 import pytest
 import torch
+from torch import nn
 
+from informer_forecaster import Informer, InformerConfig
+from informer_forecaster._network.attention import FullAttention, ProbSparseAttention
 from informer_forecaster._network.dropout import Dropout, drop
 
 
@@ -51,3 +54,59 @@ def test_a_seed_fixes_the_mask_and_prediction_drops_nothing() -> None:
     assert torch.equal(*draws)
     assert not torch.equal(layer(x), layer(x))
     assert layer.eval()(x) is x
+
+
+# In the network
+
+SIZES = {"d_model": 8, "nhead": 2, "num_encoder_layers": 2, "num_decoder_layers": 2}
+CONFIG = InformerConfig(60, 30, 2, sampling_factor=1, dropout=0.5, **SIZES)
+PLACES = [name for name, one in Informer(CONFIG).named_modules() if isinstance(one, nn.Dropout)]
+
+
+def test_each_layer_drops_in_the_places_of_the_paper() -> None:
+    """After the embedding, on attention weights, and in both halves of every layer."""
+    layers = {place.rpartition(".")[0] for place in PLACES}
+    for part, attentions in (("encoder", ["self"]), ("decoder", ["self", "cross"])):
+        assert f"{part}_embedding" in layers
+        for index in range(2):
+            stack = "encoder.stacks.0" if part == "encoder" else "decoder"
+            layer = f"{stack}.layers.{index}"
+            expected = {layer, f"{layer}.feed_forward"}
+            expected |= {f"{layer}.{which}_attention.attention" for which in attentions}
+            assert {one for one in layers if one.startswith(layer)} == expected
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_every_dropout_drops(place: str) -> None:
+    """A module that is made and not called would leave the network without its regularisation."""
+    torch.manual_seed(0)
+    network = Informer(CONFIG).eval()
+    nn.init.normal_(network.projection.weight)
+    x = torch.randn(3, 60, 2)
+    before = network(x)
+    network.get_submodule(place).train()
+    draws = network(x), network(x)
+    assert not torch.allclose(draws[0], before, atol=1e-6)
+    assert not torch.allclose(*draws, atol=1e-6)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("kind", [FullAttention, ProbSparseAttention])
+def test_every_sample_and_head_draws_its_own_mask(kind: type[FullAttention], causal: bool) -> None:
+    """One mask for the whole batch drops the same keys everywhere: its noise does not average."""
+    torch.manual_seed(0)
+    attention = kind(causal=causal, dropout=0.5).train()
+    q, k, v = (torch.randn(1, 1, 40, 4).expand(6, 5, -1, -1) for _ in range(3))
+    outputs = attention(q, k, v).flatten(2).flatten(0, 1)
+    assert len(outputs.unique(dim=0)) == 6 * 5
+
+
+@pytest.mark.parametrize(
+    "attention", [FullAttention(dropout=0.3), ProbSparseAttention(dropout=0.3, sparsity="moment")]
+)
+def test_the_keys_that_are_left_are_scaled(attention: FullAttention) -> None:
+    """In the mean over many masks, attention is what it is without dropout."""
+    torch.manual_seed(0)
+    q, k, v = (torch.randn(1, 1, 30, 4) for _ in range(3))
+    mean = attention.train()(*(x.expand(4000, 1, -1, -1) for x in (q, k, v))).mean(0)
+    torch.testing.assert_close(mean, attention.eval()(q, k, v)[0], rtol=0, atol=0.06)

@@ -194,20 +194,6 @@ def test_the_last_layer_drops_start_tokens_without_a_change() -> None:
     torch.testing.assert_close(cut, whole[:, -12:])
 
 
-def test_pyramid_stacks_see_the_end_of_the_input() -> None:
-    """Stack n of the pyramid sees the last 1/2**n of the tokens; all outputs have one length."""
-    config = InformerConfig(
-        96, 24, num_targets=1, num_encoder_layers=3, num_encoder_stacks=3, **SMALL
-    )
-    encoder = Informer(config).eval().encoder
-    tokens = torch.randn(1, 96, 8)
-    memory = encoder(tokens)
-    assert memory.shape == (1, 3 * 24, 8)
-    for n, stack in enumerate(encoder.stacks):
-        expected = stack(tokens[:, 96 - 96 // 2**n :])
-        torch.testing.assert_close(memory[:, 24 * n : 24 * (n + 1)], expected)
-
-
 @pytest.mark.parametrize(("length", "patch_length"), [(1, 1), (5, 2), (7, 7), (3, 8), (12, 4)])
 def test_folding_keeps_order_and_repeats_ends(length: int, patch_length: int) -> None:
     x = torch.arange(float(length)).view(1, length, 1)
