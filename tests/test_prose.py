@@ -11,11 +11,9 @@ ROOT = Path(__file__).parents[1]
 LONGEST = 90  # words
 # To be shortened; a page that keeps the limit must not stand here.
 TOO_LONG = {
-    "CHANGELOG.md",
     "docs/accuracy.md",
     "docs/benchmarks.md",
     "docs/darts.md",
-    "docs/how_it_works.md",
     "docs/reliability.md",
     "docs/sktime.md",
 }
