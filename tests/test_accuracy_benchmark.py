@@ -202,21 +202,10 @@ def test_every_method_runs(script, tmp_path, features):
 
 def test_the_page_is_that_of_the_rows(script):
     """The page shows the committed figures and no others."""
-    page = script("accuracy_page")
+    page = script("ett_page")
     text = page.PAGE.read_text(encoding="utf-8")
     rows = script("results").read(page.RESULTS)
-    assert page.make_page(text, rows) == text, "run docs/benchmarks/accuracy_page.py"
-    readme = page.README.read_text(encoding="utf-8")
-    assert page.make_readme(readme, rows) == readme, "run docs/benchmarks/accuracy_page.py"
-
-
-def test_a_mean_over_fewer_horizons_is_not_shown(script):
-    page = script("accuracy_page")
-    rows = make_rows(*(("informer", horizon, 0, 0.4) for horizon in (96, 192, 336)))
-    nothing = page.read_published().iloc[:0]
-    assert "| this package's default |  |  |  |" in page.make_summary(rows, nothing)
-    whole = make_rows(*(("informer", h, 0, 0.1 * i) for i, h in enumerate((96, 192, 336, 720))))
-    assert "| this package's default | 0.150 |  |  |" in page.make_summary(whole, nothing)
+    assert page.make_page(text, rows) == text, "run docs/benchmarks/ett_page.py"
 
 
 def make_rows(*cells: tuple[str, int, int, float]) -> pd.DataFrame:
@@ -229,7 +218,7 @@ def make_rows(*cells: tuple[str, int, int, float]) -> pd.DataFrame:
 
 
 def test_a_cell_that_was_not_run_is_empty(script):
-    page = script("accuracy_page")
+    page = script("ett_page")
     rows = make_rows(("nlinear", 96, 0, 0.4), ("nlinear", 96, 1, 0.5), ("nlinear", 720, 0, 0.7))
     rows.loc[2, "windows"] = 50
     table = page.make_error_table(rows, page.read_published().iloc[:0], (96, 192, 720))
@@ -238,7 +227,7 @@ def test_a_cell_that_was_not_run_is_empty(script):
 
 
 def test_few_windows_are_stated(script):
-    page = script("accuracy_page")
+    page = script("ett_page")
     rows = make_rows(("nlinear", 96, 0, 0.4), ("transformer", 96, 0, 0.5))
     rows.loc[1, "windows"] = 25
     table = page.make_error_table(rows, page.read_published().iloc[:0], (96,))
@@ -247,13 +236,11 @@ def test_few_windows_are_stated(script):
 
 def test_figures_are_drawn_of_what_was_run(script, tmp_path):
     """And left out where nothing was: an empty chart says nothing."""
-    page = script("accuracy_page")
-    (tmp_path / "accuracy.md").write_text("", encoding="utf-8")
+    page = script("ett_page")
     both = make_rows(("lstm", 96, 0, 0.4), ("lstm", 720, 0, 0.7), ("transformer", 96, 0, 0.5))
     page.write_page(both, tmp_path / "a.md")
     names = {one.name for one in (tmp_path / "figures").iterdir()}
     assert names == {"accuracy.png", "accuracy_decoding.png"}
     page.write_page(make_rows(("nlinear", 96, 0, 0.4)).iloc[:0], tmp_path / "b.md")
-    assert (
-        "figures/" not in (tmp_path / "b.md").read_text(encoding="utf-8").partition(page.BEGIN)[2]
-    )
+    text = (tmp_path / "b.md").read_text(encoding="utf-8")
+    assert "figures/" not in text.partition(script("tables").begin("ett_page"))[2]

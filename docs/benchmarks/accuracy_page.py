@@ -1,263 +1,218 @@
-"""Write the tables of docs/accuracy.md and their figures from ett.csv and published.csv.
+"""Write docs/accuracy.md, a page for each task below it, and the table of the README.
 
-Run from anywhere: ``python docs/benchmarks/accuracy_page.py``.
+From covariates.csv, ett.csv and published.csv; run from anywhere:
+``python docs/benchmarks/accuracy_page.py``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import inspect
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-import matplotlib.pyplot as plt
 import pandas as pd
-from ablations import ABLATIONS, find
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
-from methods import METHODS
-from pages import make_table
-from protocol import DATASETS, STANDARD_HORIZONS
+from covariate_tables import make_intervals, make_methods, make_parts, pick, title_of, write
+from covariates import RESULTS, read_rows
+from protocol import STANDARD_HORIZONS
 from results import read
+from tables import between_marks, make_table
+from tasks import TASKS
 
 FOLDER = Path(__file__).parent
-RESULTS = FOLDER / "ett.csv"
-PUBLISHED = FOLDER / "published.csv"
 PAGE = FOLDER.parent / "accuracy.md"
+PAGES = FOLDER.parent / "accuracy"
 README = FOLDER.parents[1] / "README.md"
-BEGIN = "<!-- written by docs/benchmarks/accuracy_page.py -->\n"
-END = "<!-- to here -->\n"
-PUBLISHED_MARK = "published: "
-
-
-def read_published() -> pd.DataFrame:
-    """Read the values that papers state."""
-    return pd.read_csv(PUBLISHED)
-
-
-def title_of(method: str) -> str:
-    """Name a method in the tables; one whose recipe is gone keeps its name."""
-    return find(method, installed=False).title if method.partition("[")[0] in METHODS else method
-
-
-def make_cell(rows: pd.DataFrame) -> str:
-    """Write mean squared and absolute error; several seeds with their deviation."""
-    if rows.empty:
-        return ""
-    text = f"{rows['mse'].mean():.3f}"
-    if len(rows) > 1:
-        text += f" ± {rows['mse'].std():.3f}"
-    return text if rows["mae"].isna().all() else f"{text} ({rows['mae'].mean():.3f})"
-
-
-def _span(values: pd.Series) -> str:
-    """Write the least and the largest of some numbers."""
-    values = values.dropna()
-    if values.empty:
-        return ""
-    low, high = f"{values.min():.0f}", f"{values.max():.0f}"
-    return low if low == high else f"{low} to {high}"
-
-
-def _windows(rows: pd.DataFrame, most: pd.Series) -> str:
-    """Write how many test windows were scored, where they are not all."""
-    few = rows[rows["windows"] < rows["horizon"].map(most)]
-    return f", {_span(few['windows'])} windows" if len(few) else ""
-
-
-def make_error_table(rows: pd.DataFrame, published: pd.DataFrame, horizons: tuple[int, ...]) -> str:
-    """Make the table of one data set: ours by their mean error, then what papers state."""
-    most = rows.groupby("horizon")["windows"].max()
-    header = ["", "look-back", *map(str, horizons), "training, s", "parameters", "seeds"]
-    lines = []
-    for method, own in rows.groupby("method", sort=False):
-        cells = [make_cell(own[own["horizon"] == horizon]) for horizon in horizons]
-        seconds, parameters = _span(own["seconds"]), _span(own["parameters"])
-        seeds = str(own["seed"].nunique())
-        title = title_of(str(method)) + _windows(own, most)
-        line = [title, _span(own["lookback"]), *cells, seconds, parameters, seeds]
-        # Those that ran at fewer horizons stand below, as their means do not compare.
-        lines.append((cells.count(""), own["mse"].mean(), line))
-    table = [line for _, _, line in sorted(lines, key=lambda one: one[:2])]
-    for (model, look_back), stated in published.groupby(
-        ["model", "lookback"], sort=False, dropna=False
-    ):
-        cells = [make_cell(stated[stated["horizon"] == horizon]) for horizon in horizons]
-        table.append([PUBLISHED_MARK + model, _span(pd.Series([look_back])), *cells, "", "", ""])
-    return make_table(header, table)
-
-
-def sections(rows: pd.DataFrame, published: pd.DataFrame) -> Iterator[tuple[str, str]]:
-    """Make heading and table of each data set and set of horizons."""
-    rows = rows[~rows["method"].str.contains("[", regex=False)]
-    for features in ("multivariate", "univariate"):
-        for dataset, known in DATASETS.items():
-            of_data = rows[(rows["dataset"] == dataset) & (rows["features"] == features)]
-            stated = published[
-                (published["dataset"] == dataset) & (published["features"] == features)
-            ]
-            for name, horizons in (
-                ("standard", STANDARD_HORIZONS),
-                ("paper", known.paper_horizons),
-            ):
-                own = of_data[of_data["horizon"].isin(horizons)]
-                # A paper states one set of horizons; the few that both sets share tell it apart.
-                other = stated[stated["source"].str.contains("AAAI 2021") == (name == "paper")]
-                if len(own) or len(other):
-                    heading = f"{dataset}, {features}, {name} horizons"
-                    yield heading, make_error_table(own, other, horizons)
-
-
-def ablations(rows: pd.DataFrame) -> Iterator[tuple[str, str]]:
-    """Make heading and table of each ablation and data set that was run."""
-    nothing = read_published().iloc[:0]
-    for name, methods in ABLATIONS.items():
-        chosen = rows[rows["method"].isin(methods)]
-        for (dataset, features), own in chosen.groupby(["dataset", "features"], sort=False):
-            if not own["method"].str.contains("[", regex=False).any():
-                continue
-            horizons = tuple(sorted(own["horizon"].unique()))
-            table = make_error_table(own, nothing, horizons)
-            yield f"Ablation: {name.replace('-', ' ')}, {dataset}, {features}", table
-
-
-def make_summary(rows: pd.DataFrame, published: pd.DataFrame) -> str:
-    """Make the table of the README: the default's mean error beside those that papers state."""
-    own = rows[(rows["method"] == "informer") & (rows["features"] == "multivariate")]
-    models = ("PatchTST/64", "DLinear", "Informer")
-    stated = [[PUBLISHED_MARK + m, *_means(published[published["model"] == m])] for m in models]
-    return make_table(["", *DATASETS], [["this package's default", *_means(own)], *stated])
-
-
-def _means(rows: pd.DataFrame) -> list[str]:
-    """Average the squared errors over the standard horizons, on each data set that has them all."""
-    table = rows[rows["lookback"].notna()].pivot_table("mse", "dataset", "horizon")
-    table = table.reindex(index=list(DATASETS), columns=list(STANDARD_HORIZONS))
-    means = table.mean(axis=1, skipna=False)
-    return [f"{mean:.3f}" if mean > 0 else "" for mean in means]
-
-
-def _between_marks(text: str, body: str) -> str:
-    head, _, rest = text.partition(BEGIN)
-    _, _, tail = rest.partition(END)
-    return f"{head}{BEGIN}\n{body}\n{END}{tail}"
-
-
-def make_readme(text: str, rows: pd.DataFrame) -> str:
-    """Put the summary of the rows between the marks of the README."""
-    return _between_marks(text, make_summary(rows, read_published()))
-
-
-def make_page(text: str, rows: pd.DataFrame) -> str:
-    """Put the tables of the rows between the marks of the page."""
-    tables = [*sections(rows, read_published()), *ablations(rows)]
-    shown = [f"![{one.alt}](figures/{one.name})\n" for one in FIGURES if len(one.choose(rows))]
-    body = "\n".join([*shown, *(f"### {heading}\n\n{table}" for heading, table in tables)])
-    return _between_marks(text, body)
-
-
-def _of_errors(rows: pd.DataFrame) -> pd.DataFrame:
-    is_ablation = rows["method"].str.contains("[", regex=False)
-    # Where the start was kept, its line would hide the default's.
-    is_part = is_ablation | (rows["method"] == "informer-start")
-    shown = rows[(rows["features"] == "multivariate") & ~is_part]
-    # A line takes two horizons.
-    horizons = shown.groupby(["dataset", "method"])["horizon"].transform("nunique")
-    return shown[horizons > 1]
-
-
-def _of_decoding(rows: pd.DataFrame) -> pd.DataFrame:
-    own = rows[(rows["dataset"] == "ETTh1") & (rows["features"] == "multivariate")]
-    own = own[own["method"].isin(ABLATIONS["decoding"])]
-    own = own if own["method"].nunique() > 1 else own.iloc[:0]
-    return own.assign(milliseconds=1e3 * own["forecast_seconds"] / own["windows"])
-
-
-def _draw_methods(panel: Axes, rows: pd.DataFrame, methods: Iterable[str], column: str) -> None:
-    """Draw a column against the horizon, a line for each method that has rows."""
-    for number, method in enumerate(methods):
-        means = rows[rows["method"] == method].groupby("horizon")[column].mean()
-        if len(means):
-            # By its place in the list: a method has one colour in all panels.
-            look = {"color": plt.get_cmap("tab20")(number % 20), "marker": "os"[number // 20]}
-            panel.plot(means.index, means, label=title_of(method), **look)
-    panel.set(xlabel="horizon", yscale="log")
-    panel.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 4, 6)))
-    panel.yaxis.set_major_formatter(ScalarFormatter())  # 0.4, not 4 x 10^-1
-    panel.yaxis.set_minor_formatter(NullFormatter())
-    panel.grid(alpha=0.3)
-
-
-def draw_errors(rows: pd.DataFrame) -> Figure:
-    """Draw the error against the horizon, one panel a data set, with the papers' in grey."""
-    published = read_published()
-    published = published[published["horizon"].isin(STANDARD_HORIZONS)].dropna(subset="lookback")
-    styles = {"Informer": "--", "DLinear": ":", "PatchTST/64": "-."}
-    figure, panels = plt.subplots(1, len(DATASETS), figsize=(13, 4.5), layout="constrained")
-    for panel, dataset in zip(panels, DATASETS, strict=True):
-        _draw_methods(panel, rows[rows["dataset"] == dataset], METHODS, "mse")
-        of_data = published[published["dataset"] == dataset]
-        for name, style in styles.items():
-            stated = of_data[of_data["model"] == name].set_index("horizon")["mse"]
-            panel.plot(stated.index, stated, style, color="grey", label=PUBLISHED_MARK + name)
-        panel.set_title(dataset)
-    panels[0].set_ylabel("mean squared error, scaled data")
-    _add_legend(figure)
-    return figure
-
-
-def _add_legend(figure: Figure) -> None:
-    """Add one legend for all panels: a method need not be in each of them."""
-    labels = {}
-    for panel in figure.axes:
-        handles, names = panel.get_legend_handles_labels()
-        labels |= dict(zip(names, handles, strict=True))
-    figure.legend(labels.values(), labels, loc="outside right center", fontsize="small")
-
-
-def draw_decoding(rows: pd.DataFrame) -> Figure:
-    """Draw error and time of a forecast against the horizon: at once, and step by step."""
-    figure, panels = plt.subplots(1, 2, figsize=(13, 4), layout="constrained")
-    labels = {"mse": "mean squared error, scaled data", "milliseconds": "ms to forecast a window"}
-    for panel, (column, label) in zip(panels, labels.items(), strict=True):
-        _draw_methods(panel, rows, ABLATIONS["decoding"], column)
-        panel.set_ylabel(label)
-    _add_legend(figure)
-    return figure
-
-
-class Chart(NamedTuple):
-    """A figure of the page: its file, its words, the rows it needs, and how they are drawn."""
-
-    name: str
-    alt: str
-    choose: Callable[[pd.DataFrame], pd.DataFrame]
-    draw: Callable[[pd.DataFrame], Figure]
-
-
-FIGURES = (
-    Chart("accuracy.png", "Error against the horizon", _of_errors, draw_errors),
-    Chart("accuracy_decoding.png", "At once and step by step, ETTh1", _of_decoding, draw_decoding),
+SCRIPT = Path(__file__).stem
+INFORMER = "informer"
+# Task, its error, and what a reader calls them.
+INFORMED = (
+    ("vic_elec", "mse", "vic_elec"),
+    ("bike_hour", "mse", "bike_hour"),
+    ("demand", "mse", "demand"),
+    ("sales", "mae_event", "sales, holidays (MAE)"),
+    ("sales", "mae_other", "sales, other days (MAE)"),
+    ("delay", "mae", "delay (MAE)"),
+    ("promotions", "mae", "promotions (MAE)"),
 )
+ALONE = (("PBS", "mse", "PBS"), ("airline", "mse", "airline"))
+ETT = ("ETTh1", "ETTh2", "ETTm1")
+FIELD = ("Weather", *ETT)  # of the literature; means of four horizons
+SUMMARY = (
+    ("Electricity demand of Victoria (vic_elec)", [("vic_elec", "mse")]),
+    ("Rented bicycles by the hour (bike_hour)", [("bike_hour", "mse")]),
+    ("Made-up demand, quadratic in the temperature", [("demand", "mse")]),
+    (
+        "Made-up sales, absolute error on holidays / other days",
+        [("sales", "mae_event"), ("sales", "mae_other")],
+    ),
+    ("A driver that acts six steps later, absolute error", [("delay", "mae")]),
+    ("Promotions of the covariates page, absolute error", [("promotions", "mae")]),
+    ("320 monthly series of prescriptions (PBS)", [("PBS", "mse")]),
+    ("Airline passengers", [("airline", "mse")]),
+)
+SHOWN = (INFORMER, "informer-unvalidated", "tide", "tft", "tsmixer", "nhits", "nlinear", "lightgbm")
+SHOWN += ("linear", "autoets", "naive")
+PUBLISHED = ("PatchTST/64", "TiDE", "NLinear", "DLinear", "FEDformer", "Autoformer", "Informer")
+IN_README = (INFORMER, "tide", "tft", "nlinear", "lightgbm")
 
 
-def write_page(rows: pd.DataFrame, page: Path = PAGE) -> None:
-    """Write the tables into the page, and the figures that have rows beside it.
+class Rows(NamedTuple):
+    """All rows that the pages are written from, by their file."""
 
-    With the project's own page goes the summary of its README.
-    """
-    page.write_text(make_page(PAGE.read_text(encoding="utf-8"), rows), encoding="utf-8")
-    if page == PAGE:
-        README.write_text(make_readme(README.read_text(encoding="utf-8"), rows), encoding="utf-8")
-    folder = page.parent / "figures"
-    folder.mkdir(exist_ok=True)
-    for chart in FIGURES:
-        chosen = chart.choose(rows)
-        if len(chosen):
-            figure = chart.draw(chosen)
-            figure.savefig(folder / chart.name, dpi=120)
-            plt.close(figure)
+    covariates: pd.DataFrame
+    ett: pd.DataFrame
+    published: pd.DataFrame
+
+    @classmethod
+    def committed(cls) -> Rows:
+        """Read the files beside this script."""
+        published = pd.read_csv(FOLDER / "published.csv")
+        return cls(read_rows(RESULTS), read(FOLDER / "ett.csv"), published)
+
+    def value(self, task: str, method: str, error: str) -> float:
+        """Average an error over the seeds of a method; NaN where it was not run."""
+        return float(pick(self.covariates, task, method)[error].mean())
+
+    def cell(self, task: str, method: str, error: str) -> str:
+        """Write that error, with the deviation of the seeds."""
+        return write(pick(self.covariates, task, method)[error])
+
+    def measured(self, data: str, method: str) -> float:
+        """Average the squared error over the four horizons, here; NaN unless all were run."""
+        if data == "Weather":
+            errors = [self.value(f"weather-{h}", method, "mse") for h in STANDARD_HORIZONS]
+            return float(pd.Series(errors).mean(skipna=False))
+        own = self.ett[(self.ett["method"] == method) & (self.ett["features"] == "multivariate")]
+        return _mean_of_horizons(own[own["dataset"] == data])
+
+    def stated(self, data: str, model: str) -> float:
+        """Average what a paper states in the same way; NaN unless it states all four."""
+        own = self.published[self.published["lookback"].notna()]
+        return _mean_of_horizons(own[(own["dataset"] == data) & (own["model"] == model)])
+
+
+def _mean_of_horizons(rows: pd.DataFrame) -> float:
+    means = rows.groupby("horizon")["mse"].mean().reindex(list(STANDARD_HORIZONS))
+    return float(means.mean(skipna=False))
+
+
+def _number(value: float) -> str:
+    return "" if pd.isna(value) else f"{value:.3f}"
+
+
+def make_summary(rows: Rows) -> str:
+    """Write a line for each task: ours, and the two best of the others."""
+    lines = []
+    for title, quantities in SUMMARY:
+        values = {
+            title_of(name): [rows.value(task, name, error) for task, error in quantities]
+            for name in SHOWN
+        }
+        lines.append(_line(title, values))
+    for title, data in (("Weather, mean of four horizons", FIELD[:1]), (", ".join(ETT), ETT)):
+        values = {title_of(name): [rows.measured(one, name) for one in data] for name in SHOWN}
+        for model in PUBLISHED:
+            values[f"{model} (published)"] = [rows.stated(one, model) for one in data]
+        lines.append(_line(title, values))
+    return "".join(f"- {line}\n" for line in lines)
+
+
+def _line(title: str, values: dict[str, list[float]]) -> str:
+    """Name ours and the two best of the others, of those that have every value."""
+    table = pd.DataFrame(values).T
+    written = {
+        name: " / ".join(f"{value:#.3g}" for value in row)
+        for name, row in table.dropna().iterrows()
+    }
+    ours = [title_of(name) for name in SHOWN if name.startswith(INFORMER)]
+    own = written.get(title_of(INFORMER))
+    own = "not measured yet" if own is None else f"**{own}**"
+    others = table.dropna().drop(index=ours, errors="ignore").sum(axis=1).sort_values().index[:2]
+    beside = "; ".join(f"{name} {written[name]}" for name in others)
+    return f"{title}: Informer {own}; then {beside}."
+
+
+def make_informed(rows: Rows) -> str:
+    """Make the table of the tasks with covariates."""
+    lines = []
+    for name in SHOWN:
+        cells = [rows.cell(task, name, error) for task, error, _ in INFORMED]
+        if any(cells):
+            lines.append([title_of(name), *cells])
+    return make_table(["", *(title for _, _, title in INFORMED)], lines)
+
+
+def make_alone(rows: Rows) -> str:
+    """Make the table of the tasks without covariates, with what papers state."""
+    lines = []
+    for name in SHOWN:
+        cells = [rows.cell(task, name, error) for task, error, _ in ALONE]
+        cells += [_number(rows.measured(data, name)) for data in FIELD]
+        if any(cells):
+            lines.append([title_of(name), *cells])
+    for model in PUBLISHED:
+        cells = [_number(rows.stated(data, model)) for data in FIELD]
+        lines.append([f"published: {model}", *("" for _ in ALONE), *cells])
+    return make_table(["", *(title for _, _, title in ALONE), *FIELD], lines)
+
+
+def make_readme(text: str, rows: Rows) -> str:
+    """Put the table of the README between its marks; what papers state is in italics."""
+    chosen = [one for one in (*INFORMED, *ALONE) if one[1] == "mse" and one[0] != "airline"]
+    lines = []
+    for name in IN_README:
+        title = "this package's default" if name == INFORMER else title_of(name)
+        cells = [rows.cell(task, name, error) for task, error, _ in chosen]
+        for data in FIELD:
+            here, paper = rows.measured(data, name), rows.stated(data, title_of(name))
+            is_paper = pd.isna(here) and not pd.isna(paper) and name != INFORMER
+            cells.append(f"*{paper:.3f}*" if is_paper else _number(here))
+        lines.append([title, *cells])
+    stated = [_number(rows.stated(data, "PatchTST/64")) for data in FIELD]
+    lines.append(["PatchTST/64", *("" for _ in chosen), *(f"*{one}*" for one in stated)])
+    table = make_table(["", *(title for _, _, title in chosen), *FIELD], lines)
+    return between_marks(text, table, SCRIPT)
+
+
+def make_page(text: str, rows: Rows) -> str:
+    """Put summary and tables between the marks of docs/accuracy.md."""
+    parts = make_parts(rows.covariates, list(TASKS))
+    parts = f"## What each part is worth\n\nTest mean squared error.\n\n{parts}" if parts else ""
+    body = [
+        make_summary(rows),
+        f"## With covariates\n\n{make_informed(rows)}",
+        f"## Without covariates\n\n{make_alone(rows)}",
+        parts,
+    ]
+    return between_marks(text, "\n".join(one for one in body if one), SCRIPT)
+
+
+def make_task_pages(rows: Rows) -> dict[str, str]:
+    """Make a page for each task that has rows; horizons of the same data share one."""
+    pages: dict[str, str] = {}
+    for task, make in TASKS.items():
+        if not (rows.covariates["task"] == task).any():
+            continue
+        name, _, horizon = task.partition("-")
+        function = make.func if isinstance(make, partial) else make
+        head = f"# {name}\n\n{inspect.getdoc(function)}\n\nWritten by accuracy_page.py.\n"
+        pages.setdefault(name, head)
+        heading = f"\n## {horizon} steps ahead\n" if horizon else ""
+        pages[name] += f"{heading}\n{make_methods(rows.covariates, task)}"
+        intervals = make_intervals(rows.covariates, task)
+        if intervals:
+            pages[name] += f"\n## Intervals\n\n{intervals}"
+    return pages
+
+
+def write_pages(rows: Rows) -> None:
+    """Write all pages and the table of the README."""
+    PAGE.write_text(make_page(PAGE.read_text(encoding="utf-8"), rows), encoding="utf-8")
+    README.write_text(make_readme(README.read_text(encoding="utf-8"), rows), encoding="utf-8")
+    for name, text in make_task_pages(rows).items():
+        (PAGES / f"{name}.md").write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
-    write_page(read(RESULTS))
+    write_pages(Rows.committed())

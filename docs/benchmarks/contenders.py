@@ -68,6 +68,8 @@ class Method:
         Whether it is given the covariates of a task.
     needs : str, optional
         Package of the ``benchmarks`` extra.
+    coarser : int
+        Factor of the stride for a network that would take hours, where a task has one.
     """
 
     title: str
@@ -76,6 +78,7 @@ class Method:
     quantiles: bool = False
     sees_covariates: bool = True
     needs: str | None = None
+    coarser: int = 1
 
     def settings(self, task: Task, run: Run) -> str:
         """Write every argument as JSON."""
@@ -129,8 +132,6 @@ class Network(Method):
         Of its constructor.
     epochs, patience : int
         Most epochs, and how many without a better validation loss end the training.
-    coarser : int
-        Factor of the stride for a network that would take hours, where a task has one.
     past_only : bool
         Whether known-future covariates are given to it as past ones, as it takes no others.
     """
@@ -139,7 +140,6 @@ class Network(Method):
     arguments: dict[str, Any] = field(default_factory=dict)
     epochs: int = 100
     patience: int = 5
-    coarser: int = 1
     past_only: bool = False
 
     def build(self, task: Task, run: Run, **environment: Any) -> Any:
@@ -157,11 +157,7 @@ class Network(Method):
 
     def settings(self, task: Task, run: Run) -> str:
         """Write every argument of the model as JSON."""
-        run = self._thinned(run)
         return describe(self.build(task, run), run)
-
-    def _thinned(self, run: Run) -> Run:
-        return run._replace(stride=run.stride * self.coarser) if run.stride > 1 else run
 
     def covariates(self, task: Task) -> dict[str, list[TimeSeries]]:
         """List the covariates in the arguments that take them, one for each target."""
@@ -176,7 +172,6 @@ class Network(Method):
 
     def fit(self, task: Task, run: Run) -> Fitted:
         """Train with early stopping, and load the best epoch."""
-        run = self._thinned(run)
         with tempfile.TemporaryDirectory() as folder:
             where = {"work_dir": folder, "model_name": "run", "save_checkpoints": True}
             stop = EarlyStopping("val_loss", patience=self.patience)

@@ -68,12 +68,13 @@ def plan(arguments: argparse.Namespace) -> Iterator[tuple[Cell, Task, Method, Ru
         task = (
             shorten(TASKS[name](arguments.data)) if arguments.smoke else TASKS[name](arguments.data)
         )
-        stride = arguments.stride or task.stride
+        step = arguments.stride or task.stride
         for seed in arguments.seeds:
             for chosen in arguments.methods:
                 method = METHODS[chosen]
                 if not applies(chosen, task) or (seed != arguments.seeds[0] and not method.seeded):
                     continue
+                stride = step * method.coarser if step > 1 else step
                 for rate in method.rates:
                     run = Run(seed, rate, stride, 1 if arguments.smoke else None)
                     cell = {"task": name, "method": chosen, "rate": rate, "seed": seed}

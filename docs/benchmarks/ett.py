@@ -1,7 +1,7 @@
 """Score the Informer, its variants and other forecasters on the ETT data sets.
 
 Each finished cell (data set, horizon, method, seed) is a row of ett.csv and is not run again; a
-recipe that changed is. docs/accuracy.md and its figures are written from that file.
+recipe that changed is. docs/accuracy/ett.md and its figures are written from that file.
 
     python docs/benchmarks/ett.py --data path/to/ett --horizons standard --methods informer dlinear
     python docs/benchmarks/ett.py --data path/to/ett --horizons 96 --ablation distilling
@@ -29,7 +29,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
 from ablations import ABLATIONS, find
-from accuracy_page import PAGE, write_page
+from ett_page import PAGE, write_page
 from methods import METHODS, OURS, PATIENCE, Method, is_installed
 from protocol import (
     DATASETS,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pandas as pd
+from tables import make_table
 
 from informer_forecaster import InformerConfig
 
@@ -113,7 +114,7 @@ the term costs, forward and backward without a mask. Script:
 active: the output is as far from full attention, and the errors are no others. So the cheaper one
 is the default. The first-order term brings the output much nearer, at about three times the price
 of a call, and forecasts no better here; it is not in the package. (In the paper's architecture it
-gains back what the selection costs, together with `moment`: [accuracy](accuracy.md).)
+gains back what the selection costs, together with `moment`: [accuracy](accuracy/ett.md).)
 """
 
 
@@ -121,21 +122,6 @@ def read_results() -> dict[str, pd.DataFrame]:
     """Read the CSV files that there are."""
     paths = {name: FOLDER / f"{name}.csv" for name in FILES}
     return {name: pd.read_csv(path) for name, path in paths.items() if path.exists()}
-
-
-def make_table(header: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
-    """Make a Markdown table; numbers get three digits, missing ones none."""
-    header = list(header)
-    lines = [header, ["---"] * len(header), *([_cell(value) for value in row] for row in rows)]
-    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
-
-
-def _cell(value: object) -> str:
-    if not isinstance(value, float):
-        return str(value)
-    if pd.isna(value):
-        return ""
-    return f"{value:.0f}" if value >= 100 else f"{value:#.3g}"
 
 
 def make_attention_tables(results: pd.DataFrame) -> str:
