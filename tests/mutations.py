@@ -288,3 +288,28 @@ def read_ahead(patch: MonkeyPatch) -> None:
         return build(self, n, series, past_covariates, *args, **kwargs)
 
     wrap(patch, InformerModel, "_build_inference_dataset", change)
+
+
+# The network
+
+replace(
+    13,
+    "replica stacks of an odd number of tokens cut by floor",
+    "test_encoder.py::test_replica_stacks_see_the_end_of_the_input",
+    "-(-num_tokens // 2**n)",
+    "num_tokens // 2**n",
+)
+replace(
+    14,
+    "batch norm of another momentum",
+    "test_encoder.py::test_distilling_remembers_a_tenth_of_each_batch",
+    "nn.BatchNorm1d(d_model)",
+    "nn.BatchNorm1d(d_model, momentum=0.2)",
+)
+replace(
+    15,
+    "one key mask for the whole batch",
+    "test_dropout.py::test_every_sample_and_head_draws_its_own_mask",
+    "v.new_ones(*v.shape[:2], 1, v.shape[2])",
+    "v.new_ones(1, v.shape[1], 1, v.shape[2])",
+)
