@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, Literal, Self, TypeVar
 
+import pandas as pd
 import torch
 from darts import TimeSeries
 from darts.models.forecasting.pl_forecasting_module import PLForecastingModule
@@ -29,11 +30,10 @@ from informer_forecaster._network.config import (
 )
 
 from ._darts_arguments import check_arguments
-from ._darts_files import SAFE_GLOBALS, SealedFilesModel
+from ._darts_files import SavedWholeModel
 from ._darts_module import _InformerModule
 from ._linear_start import moves_with_the_series
 from ._one_at_a_time import one_at_a_time
-from ._pretrained import load_model, save_model
 from ._sample_paths import numpy_seeded_as_torch
 from ._validation import (
     as_list,
@@ -45,6 +45,7 @@ from ._validation import (
     check_weights,
     label,
 )
+from .pretrained import load_model, save_model
 from .time_features import FloatArray, TimeFeatures, informative_features
 
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -56,7 +57,7 @@ def _described_by(method: Any) -> Callable[[Method], Method]:
     return described
 
 
-class InformerModel(SealedFilesModel):
+class InformerModel(SavedWholeModel):
     """The Informer of Zhou et al. (AAAI 2021) as a Darts model; see its constructor."""
 
     train_sample: Any  # Darts leaves these without a type
@@ -614,26 +615,25 @@ class InformerModel(SealedFilesModel):
         finally:
             module.to(dtype).load_state_dict(weights)
 
-    def save_pretrained(self, directory: str | os.PathLike[str], *, clean: bool = False) -> None:
-        """Write the fitted model as data: JSON and safetensors, nothing pickled.
+    def save_pretrained(self, directory: str | os.PathLike[str]) -> None:
+        """Write the network as data: config.json and model.safetensors, nothing pickled.
 
-        Configuration, weights, and what encoders and their scaler have learnt go to the files; the
-        trainer's arguments and the state of the optimizer do not. An older model in `directory` is
-        replaced once all of the new one is on the disk.
+        What a forecast depends on goes to the files: the weights, the arguments of the network and
+        the names of the calendar features. Series, and what only a training needs (loss, optimizer,
+        schedule), stay behind: give the loaded model a `series`. A pretrained model that is there
+        is replaced once the new one is on the disk.
 
         Parameters
         ----------
         directory : str or os.PathLike
-            A new or empty directory, or that of another pretrained model.
-        clean : bool
-            Whether to leave out the series of the training, as in Darts' `save`: forecasts of the
-            loaded model then need a `series`.
+            A directory; other files in it are left alone.
 
         Raises
         ------
         ValueError
-            If the model is not fitted, an argument of it is no data (a function among the encoders,
-            a likelihood of one's own), or `directory` holds other files.
+            If the model is not fitted, has `add_encoders` of yours, or an argument is no data (a
+            likelihood of one's own), or if `directory` has a file of one of the two names that this
+            package did not write.
 
         Examples
         --------
@@ -641,20 +641,23 @@ class InformerModel(SealedFilesModel):
         >>> from darts.utils.timeseries_generation import sine_timeseries
         >>> from informer_forecaster import InformerModel
         >>> quiet = {"enable_progress_bar": False, "enable_model_summary": False, "logger": False}
+        >>> series = sine_timeseries(length=60, freq="h")
         >>> model = InformerModel(24, 12, d_model=8, n_epochs=1, pl_trainer_kwargs=quiet)
-        >>> model = model.fit(sine_timeseries(length=60, freq="h"))
+        >>> model = model.fit(series)
         >>> with TemporaryDirectory() as directory:
         ...     model.save_pretrained(directory)
         ...     loaded = InformerModel.from_pretrained(directory, pl_trainer_kwargs=quiet)
-        >>> loaded.predict(12) == model.predict(12)
+        >>> loaded.predict(12, series) == model.predict(12, series)
         True
         """
-        save_model(self, directory, clean)
+        save_model(self, directory)
 
     @classmethod
     @one_at_a_time
     def from_pretrained(cls, directory: str | os.PathLike[str], **kwargs: Any) -> Self:
         """Make the model that :meth:`save_pretrained` wrote, without unpickling anything.
+
+        A directory from a stranger can at worst hold a bad forecaster.
 
         Parameters
         ----------
@@ -691,6 +694,6 @@ def calendar_names(model: InformerModel) -> tuple[str, ...]:
     return () if features is None else features.names
 
 
-SAFE_GLOBALS.append(InformerModel)
-# Ensembles and conformal models load their parts by Darts' own loaders, outside of ours.
-add_safe_globals(SAFE_GLOBALS)
+# Darts' own loaders, among them those of ensembles and conformal models, refuse strange classes. To
+# Darts 0.48.0 the tables of static covariates are strange too.
+add_safe_globals([InformerModel, _InformerModule, TimeFeatures, pd.DataFrame, pd.Series])

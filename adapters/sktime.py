@@ -6,7 +6,9 @@ import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
+from zipfile import ZipFile
 
 import numpy as np
 import pandas as pd
@@ -17,10 +19,10 @@ from sktime.utils.warnings import warn
 from informer_forecaster._network import InformerConfig
 from informer_forecaster._network.config import LEARNING_RATE
 
+from ._archives import check_archive, flush
 from ._global_model import GlobalModel, interpolate_quantiles, rows_to_train
 from ._one_at_a_time import one_at_a_time
 from ._sktime_data import Instance, join_future, make_instances
-from ._sktime_files import load_archive, save_archive
 from ._sktime_horizon import read_horizon, steps_ahead, why_not
 from ._sktime_index import check_kind, labels_at, listed
 from ._sktime_layout import Layout, check_features, make_layout
@@ -755,35 +757,26 @@ class InformerForecaster(BaseForecaster):
 
     def save(self, path: str | Path | None = None, serialization_format: str = "pickle") -> Any:
         """Save to memory, or all or nothing to ``path`` + ``.zip``; parameters as in sktime."""
-        if path is None or not isinstance(path, str | Path):
+        if not isinstance(path, str | Path):
             return super().save(path, serialization_format)
-        archive, refused = save_archive(super().save, path, serialization_format, type(self))
-        if refused:
-            warn(f"saved, but loading it again will fail: {refused}", obj=self)
-        return archive
+        archive = Path(f"{path}.zip")
+        with TemporaryDirectory(dir=archive.parent, prefix=".", suffix=".new") as folder:
+            super().save(Path(folder, "forecaster"), serialization_format).close()
+            flush(Path(folder, "forecaster.zip"))
+            Path(folder, "forecaster.zip").replace(archive)
+        return ZipFile(archive)
 
     @classmethod
-    def load_from_path(cls, serial: str | Path, trusted: bool = False) -> InformerForecaster:
-        """Load an archive that :meth:`save` wrote, and run no code that it may hold.
-
-        ``sktime.base.load`` comes here too, after it has read the class from the archive; for a
-        file of doubtful origin call this method.
-
-        Parameters
-        ----------
-        serial : str or pathlib.Path
-            The archive, with its ``.zip``.
-        trusted : bool
-            Whether to load strange classes and archives without a seal, too.
+    def load_from_path(cls, serial: str | Path) -> InformerForecaster:
+        """Load an archive that :meth:`save` wrote, whose ``.zip`` is part of its name.
 
         Raises
         ------
         ValueError
-            If the archive is damaged, is not of this package or holds strange classes.
+            If the archive is damaged.
         """
-        if trusted:
-            return super().load_from_path(serial)
-        return load_archive(cls, serial)
+        check_archive(serial)
+        return super().load_from_path(serial)
 
     @classmethod
     def get_test_params(cls, parameter_set: str = "default") -> list[dict[str, Any]]:

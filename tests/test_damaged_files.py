@@ -1,45 +1,39 @@
-"""A file that is not what was written is refused before anything of it is used."""
+"""A damaged file is refused, or harmless: it never yields another forecast."""
 
 from __future__ import annotations
 
 import hashlib
-import os
-import pickle
 import shutil
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from darts.models import NLinearModel
-from darts.utils.serialization import safe_globals
-from pytorch_lightning.callbacks import Callback
 from sktime.base import load
 
 from informer_forecaster import InformerForecaster, InformerModel
-from informer_forecaster.adapters import _sealed_files as sealed_files
 
 PLACE = {"model_name": "kept", "work_dir": "."}
+QUIET = dict.fromkeys(("enable_progress_bar", "enable_model_summary", "logger"), False)
+TRAINER = {"accelerator": "cpu", **QUIET}
 
 # How each kind of file is opened by a user; paths are those that the fixture writes.
 OPENERS = {
-    "model.pt": lambda: InformerModel.load("model.pt"),
-    "model.pt.ckpt": lambda: InformerModel.load("model.pt"),
-    "kept/_model.pth.tar": lambda: InformerModel.load_from_checkpoint(**PLACE, best=False),
-    "kept/checkpoints/last-epoch=0.ckpt": lambda: InformerModel.load_from_checkpoint(
-        **PLACE, best=False
+    **dict.fromkeys(["model.pt", "model.pt.ckpt"], lambda: InformerModel.load("model.pt")),
+    **dict.fromkeys(
+        ["kept/_model.pth.tar", "kept/checkpoints/last-epoch=0.ckpt"],
+        lambda: InformerModel.load_from_checkpoint(**PLACE, best=False),
     ),
     **dict.fromkeys(
-        ["pretrained/config.json", "pretrained/model.safetensors", "pretrained/series.safetensors"],
-        lambda: InformerModel.from_pretrained("pretrained"),
+        ["pretrained/config.json", "pretrained/model.safetensors"],
+        lambda: InformerModel.from_pretrained("pretrained", pl_trainer_kwargs=TRAINER),
     ),
     "forecaster.zip": lambda: InformerForecaster.load_from_path("forecaster.zip"),
 }
-SEALED = [name for name in OPENERS if not name.startswith("pretrained")]
-REFUSED = "Take (another|a) copy|Save the model again|Install the release"
+# Of these every bit counts; the others have times of writing and gaps between their entries.
+EVERY_BIT = [name for name in OPENERS if name.startswith("pretrained")]
 
 
 @pytest.fixture(scope="module")
@@ -53,19 +47,9 @@ def written(tiny_model, waves, tmp_path_factory):
         model.save_pretrained("pretrained")
         tiny_model(random_state=1).fit(waves()).save("other.pt")
         tiny_model(save_checkpoints=True, **PLACE).fit(waves())
-        make_forecaster().fit(table(), fh=[1, 2]).save("forecaster")
+        forecaster = InformerForecaster(**InformerForecaster.get_test_params()[0])
+        forecaster.fit(pd.Series(np.sin(np.arange(24.0))), fh=[1, 2]).save("forecaster")
     return folder
-
-
-def make_forecaster(**arguments):
-    """Make the smallest of the forecasters that sktime's checks use."""
-    return InformerForecaster(**{**InformerForecaster.get_test_params()[0], **arguments})
-
-
-def table(index=None):
-    """Make a series of 24 steps."""
-    values = np.sin(np.arange(24.0))
-    return pd.Series(values, pd.RangeIndex(24) if index is None else index)
 
 
 @pytest.fixture
@@ -104,55 +88,70 @@ def damage(content: bytes, seed: int) -> bytes:
     return ways[seed % len(ways)]
 
 
-def count_refusals(name: str, change: Callable[[bytes, int], bytes], seeds: range) -> int:
-    """Change a file once for each seed, and count how often it is refused and left as it was."""
-    whole, count = Path(name).read_bytes(), 0
+def forecast(model, waves):
+    """Forecast by whatever was opened."""
+    if isinstance(model, InformerModel):
+        return model.predict(4, waves()).values().tolist()
+    return model.predict().tolist()
+
+
+def count_harmless(
+    name: str, change: Callable[[bytes, int], bytes], seeds: range, waves: Callable[..., object]
+) -> int:
+    """Change a file once for each seed; count the times when no other forecast came out of it."""
+    whole, count, refused = Path(name).read_bytes(), 0, 0
+    expected = forecast(OPENERS[name](), waves)
     for seed in seeds:
-        damaged = change(whole, seed)
-        if damaged == whole:  # zeros on zeros
-            damaged = whole[:-1]
-        Path(name).write_bytes(damaged)
+        Path(name).write_bytes(change(whole, seed))
         before = digests()
-        with pytest.raises(ValueError, match=REFUSED):
-            OPENERS[name]()
+        try:
+            count += forecast(OPENERS[name](), waves) == expected
+        except ValueError:
+            count += 1
+            refused += 1
         assert digests() == before
-        count += 1
     Path(name).write_bytes(whole)
-    OPENERS[name]()
+    assert refused >= len(seeds) // 2
+    assert refused == len(seeds) or name not in EVERY_BIT
     return count
 
 
 @pytest.mark.parametrize("change", [flip, damage])
 @pytest.mark.parametrize("name", OPENERS)
 @pytest.mark.usefixtures("files")
-def test_a_damaged_file_is_refused(name, change):
-    assert count_refusals(name, change, range(10)) == 10
+def test_a_damaged_file_gives_no_other_forecast(name, change, waves):
+    assert count_harmless(name, change, range(5), waves) == 5
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", OPENERS)
 @pytest.mark.usefixtures("files")
-def test_a_file_damaged_in_many_places_is_refused(name, record_cases):
-    counts = [count_refusals(name, change, range(1000, 1200)) for change in (flip, damage)]
+def test_a_file_damaged_in_many_places_gives_no_other_forecast(name, waves, record_cases):
+    counts = [count_harmless(name, change, range(1000, 1200), waves) for change in (flip, damage)]
     file = name.removeprefix("kept/")
     for fault, count in zip(("one bit flipped in", "other damage to"), counts, strict=True):
         assert count == 200
         record_cases(f"{fault} `{file}`", 200, count, "pytest tests/test_damaged_files.py")
 
 
+@pytest.mark.parametrize("content", [b"", b"\x80\x04K\x01.", b"PK\x03\x04"])
 @pytest.mark.parametrize("name", OPENERS)
 @pytest.mark.usefixtures("files")
-def test_an_empty_file_is_refused(name):
-    Path(name).write_bytes(b"")
-    with pytest.raises(ValueError, match=REFUSED):
+def test_what_is_no_such_file_is_refused(name, content):
+    Path(name).write_bytes(content)
+    with pytest.raises(ValueError, match=r"another copy|Save the model again"):
         OPENERS[name]()
 
 
-@pytest.mark.parametrize("name", SEALED)
+@pytest.mark.parametrize("name", ["model.pt.ckpt", "kept/checkpoints/last-epoch=0.ckpt"])
 @pytest.mark.usefixtures("files")
-def test_a_file_of_another_format_is_refused(name, monkeypatch):
-    monkeypatch.setattr(sealed_files, "FORMAT", sealed_files.FORMAT + 1)
-    with pytest.raises(ValueError, match="must have format 2; got format 1"):
+def test_a_weight_that_changed_is_found(name):
+    """What torch itself loads without a word."""
+    weight = OPENERS[name]().model.state_dict()["network.projection.weight"].numpy().tobytes()
+    content = Path(name).read_bytes()
+    assert weight in content
+    Path(name).write_bytes(content.replace(weight, bytes([weight[0] ^ 1]) + weight[1:]))
+    with pytest.raises(ValueError, match=r"the checksum of .* differs"):
         OPENERS[name]()
 
 
@@ -164,157 +163,18 @@ def test_the_weights_of_another_model_are_refused():
             open_it("model.pt")
 
 
-@pytest.mark.parametrize("trusted", [False, True])
 @pytest.mark.usefixtures("files")
-def test_a_file_of_another_kind_is_refused(trusted):
-    with pytest.raises(ValueError, match="must hold a model; got a weights"):
-        InformerModel.load("model.pt.ckpt", trusted=trusted)
-
-
-@pytest.mark.usefixtures("files")
-def test_a_model_of_darts_itself_is_refused():
-    NLinearModel(8, 4).save("nlinear.pt")
-    with pytest.raises(ValueError, match="written by something else"):
-        InformerModel.load("nlinear.pt")
-
-
-class Intruder:
-    """A pickle of it makes a directory when it is loaded."""
-
-    def __reduce__(self):
-        return os.mkdir, ("intruded",)
-
-
-def write_pickle(path):
-    Path(path).write_bytes(pickle.dumps(Intruder()))
-
-
-def write_archive(path):
-    torch.save(Intruder(), path)
-
-
-def write_sealed_archive(path):
-    """Write what somebody could who knows the format of the seal."""
-    partner = sealed_files.read_seal("model.pt.ckpt").digest
-    if path.endswith("zip"):
-        with zipfile.ZipFile(path, "w") as archive:
-            archive.writestr("_metadata", pickle.dumps(InformerForecaster))
-            archive.writestr("_obj", pickle.dumps(Intruder()))
-        sealed_files.seal(path, "forecaster")
-        return
-    write_archive(path)
-    kind = "weights" if path.endswith("ckpt") else "model"
-    sealed_files.seal(path, kind, partner=partner if kind == "model" else None)
-
-
-@pytest.mark.parametrize("write", [write_pickle, write_archive, write_sealed_archive])
-@pytest.mark.parametrize("name", SEALED)
-@pytest.mark.usefixtures("files")
-def test_code_in_a_file_is_not_run(name, write):
-    write(name)
-    with pytest.raises(ValueError, match=r"must (end with|hold)"):
-        OPENERS[name]()
-    assert not Path("intruded").exists()
-
-
-@pytest.mark.usefixtures("files")
-def test_an_unsealed_file_opens_when_it_is_trusted(waves):
-    """As one that an older version wrote, or a trainer of the user's own."""
-    expected = InformerModel.load("model.pt").predict(4, waves())
-    for name in ("model.pt", "model.pt.ckpt"):
-        content = Path(name).read_bytes()
-        Path(name).write_bytes(content[:-64] + b"x" * 64)
-    with pytest.raises(ValueError, match="trusted=True"):
-        InformerModel.load("model.pt")
-    assert InformerModel.load("model.pt", trusted=True).predict(4, waves()) == expected
-
-
-@pytest.mark.usefixtures("files")
-def test_a_loaded_model_is_saved_with_its_weights(waves):
-    """Darts leaves the weights out of a model that was neither trained nor used since."""
-    expected = InformerModel.load("model.pt").predict(4, waves())
-    InformerModel.load("model.pt").save("again.pt")
-    assert InformerModel.load("again.pt").predict(4, waves()) == expected
-
-
-@pytest.mark.usefixtures("files")
-def test_a_model_without_weights_does_not_take_those_of_its_predecessor():
-    InformerModel(8, 4).save("model.pt")
-    assert InformerModel.load("model.pt").model is None
+def test_a_model_of_darts_is_opened_as_darts_would():
+    """`load` is Darts' own and returns what is in the file."""
+    NLinearModel(8, 4, pl_trainer_kwargs=TRAINER).save("nlinear.pt")
+    assert type(InformerModel.load("nlinear.pt")) is NLinearModel
 
 
 @pytest.mark.usefixtures("files")
 def test_sktime_refuses_a_damaged_archive():
     """Its own function reads the archive first, so the error may be that of Python's reader."""
     whole = Path("forecaster.zip").read_bytes()
-    for seed in range(12):
+    for seed in (0, 1, 2, 5, 6, 7):  # what is added after the end does no harm
         Path("forecaster.zip").write_bytes(damage(whole, seed))
         with pytest.raises(Exception):  # noqa: B017, PT011 - zip files break in many ways
             load("forecaster")
-
-
-ZONED = pd.date_range("2024-01-01", periods=24, freq="h", tz="Europe/Berlin")
-
-
-@pytest.mark.parametrize(
-    "index",
-    [
-        ZONED,
-        ZONED.tz_convert("UTC"),
-        pd.date_range("2024-01-01 00:00+02:00", periods=24, freq="h"),
-        pd.period_range("2024-01", periods=24, freq="M"),
-    ],
-    ids=["zone", "UTC", "offset", "period"],
-)
-@pytest.mark.parametrize("serialization_format", ["pickle", "cloudpickle"])
-def test_an_archive_opens_whatever_its_time_axis_is(tmp_path, index, serialization_format):
-    """Each kind of axis brings classes of its own, which must be among the safe ones."""
-    forecaster = make_forecaster(quantiles=(0.2, 0.8)).fit(table(index), fh=[1, 2])
-    forecaster.save(str(tmp_path / "model"), serialization_format)
-    pd.testing.assert_series_equal(load(tmp_path / "model.zip").predict(), forecaster.predict())
-    assert [file.name for file in tmp_path.iterdir()] == ["model.zip"]
-
-
-class Stranger(Callback):
-    """A class of the user's own."""
-
-
-@pytest.mark.usefixtures("files")
-def test_a_class_of_the_user_is_loaded_if_it_is_trusted():
-    trainer = {"accelerator": "cpu", "callbacks": [Stranger()]}
-    forecaster = make_forecaster(pl_trainer_kwargs=trainer).fit(table(), fh=[1])
-    with pytest.warns(UserWarning, match=r"loading it again will fail: .*Stranger"):
-        forecaster.save("strange")
-    with pytest.raises(ValueError, match=r"must hold only .*Stranger"):
-        load("strange")
-    with safe_globals([Stranger]):
-        assert len(load("strange").predict()) == 1
-    assert len(InformerForecaster.load_from_path("strange.zip", trusted=True).predict()) == 1
-
-
-@pytest.mark.usefixtures("files")
-def test_a_pickle_cannot_borrow_what_an_allowed_class_can_reach():
-    """`getattr` is stood in for, and dotted names are compared whole."""
-    module = "informer_forecaster.adapters.darts"
-    calls = {
-        "attributes": b"cbuiltins\ngetattr\n(cbuiltins\nset\nVpop\ntR.",
-        f"{module}.wraps": f"c{module}\nwraps\n.".encode(),
-    }
-    for name, content in calls.items():
-        with zipfile.ZipFile("forecaster.zip", "w") as archive:
-            archive.writestr("_obj", content)
-        sealed_files.seal("forecaster.zip", "forecaster")
-        with pytest.raises(ValueError, match=name):
-            OPENERS["forecaster.zip"]()
-
-
-def test_a_save_that_fails_leaves_the_archive_before_it(tmp_path, monkeypatch):
-    forecaster = make_forecaster().fit(table(), fh=[1, 2])
-    forecaster.save(tmp_path / "model")
-    before = (tmp_path / "model.zip").read_bytes()
-    for module, name in ((pickle, "dump"), (shutil, "make_archive"), (os, "fsync")):
-        with monkeypatch.context() as patch:
-            patch.setattr(module, name, lambda *_, **__: 1 / 0)
-            with pytest.raises(ZeroDivisionError):
-                forecaster.save(tmp_path / "model")
-        assert (tmp_path / "model.zip").read_bytes() == before

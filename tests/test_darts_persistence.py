@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import shutil
 
 import numpy as np
 import pytest
 from darts.utils.callbacks import TFMProgressBar
+from pytorch_lightning import Trainer
+from pytorch_lightning.callbacks import ModelCheckpoint
 
 from informer_forecaster import InformerModel
 
@@ -190,6 +193,44 @@ def test_checkpoints_come_back(checkpointed, tiny_model, waves, best):
     other = tiny_model(12, 6, dropout=0.3)
     other.load_weights_from_checkpoint(**place, best=best)
     assert_equal_weights(loaded, other, besides="lookback_skip")
+
+
+@pytest.mark.parametrize("best", [True, False])
+def test_a_checkpoint_of_a_trainer_of_ones_own_comes_back(tiny_model, waves, tmp_path, best):
+    place = {"model_name": "own", "work_dir": str(tmp_path)}
+    model = tiny_model(save_checkpoints=True, **place)
+    callbacks = [c for c in model.trainer_params["callbacks"] if isinstance(c, ModelCheckpoint)]
+    quiet = dict.fromkeys(("logger", "enable_progress_bar", "enable_model_summary"), False)
+    trainer = Trainer(max_epochs=1, accelerator="cpu", callbacks=callbacks, **quiet)
+    model.fit(waves(), val_series=waves(seed=1), trainer=trainer)
+    loaded = InformerModel.load_from_checkpoint(**place, best=best)
+    assert loaded.predict(4, waves()) == model.predict(4, waves())
+    other = tiny_model(random_state=5)
+    other.load_weights_from_checkpoint(**place, best=best)
+    assert other.predict(4, waves()) == model.predict(4, waves())
+
+
+def test_a_loaded_model_is_saved_with_its_weights(saved, waves):
+    """Darts leaves the weights out of a model that was neither trained nor used since."""
+    model, path = saved()
+    InformerModel.load(path).save(path)
+    given = {"past_covariates": waves(40, seed=1), "future_covariates": waves(60, seed=2)}
+    loaded = InformerModel.load(path)
+    assert loaded.predict(4, waves(40, 2), **given) == model.predict(4, waves(40, 2), **given)
+
+
+def test_a_model_of_a_lost_checkpoint_is_saved_with_its_weights(checkpointed, tmp_path):
+    model, place = checkpointed
+    loaded = InformerModel.load_from_checkpoint(**place, best=False)
+    shutil.rmtree(tmp_path / "tiny" / "checkpoints")
+    loaded.save(str(tmp_path / "model.pt"))
+    assert_equal_weights(InformerModel.load(str(tmp_path / "model.pt")), model)
+
+
+def test_a_model_without_weights_does_not_take_those_of_its_predecessor(saved):
+    _, path = saved()
+    InformerModel(8, 4).save(path)
+    assert InformerModel.load(path).model is None
 
 
 def test_training_resumes_from_a_checkpoint(checkpointed, waves):

@@ -286,5 +286,5 @@ def test_own_maps_survive_every_kind_of_file(with_own_maps, tmp_path):
     other = model.untrained_model()
     other.load_weights(path)
     for loaded in (InformerModel.load(path), InformerModel.from_pretrained(tmp_path / "directory")):
-        assert loaded.predict(4) == expected
+        assert loaded.predict(4, model.training_series) == expected
     assert other.predict(4, model.training_series) == expected

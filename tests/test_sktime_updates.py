@@ -144,26 +144,19 @@ def test_quantiles_of_single_precision_are_numbers_like_others():
     [
         pd.date_range("2020-03-02 10:00", periods=40, freq="bh"),
         pd.date_range("2020-03-01", periods=40, freq=pd.DateOffset(months=1)),
+        DAYS[:40].tz_localize("Europe/Berlin"),
+        DAYS[:40].tz_localize("dateutil/Europe/Berlin"),
+        DAYS[:40].tz_localize("UTC"),
+        pd.period_range("2024-01", periods=40, freq="M"),
     ],
-    ids=["business hours", "months"],
+    ids=["business hours", "months", "zone", "dateutil", "UTC", "period"],
 )
-def test_a_saved_forecaster_of_any_step_is_loaded(index, tmp_path):
+@pytest.mark.parametrize("serialization_format", ["pickle", "cloudpickle"])
+def test_a_saved_forecaster_of_any_step_is_loaded(index, serialization_format, tmp_path):
     forecaster = make().fit(Y[:40].set_axis(index), fh=[1])
-    forecaster.save(tmp_path / "saved")
+    forecaster.save(tmp_path / "saved", serialization_format)
+    assert [file.name for file in tmp_path.iterdir()] == ["saved.zip"]
     assert load(str(tmp_path / "saved")).predict().equals(forecaster.predict())
-
-
-def test_an_archive_that_cannot_be_loaded_is_warned_of_where_it_is_saved(tmp_path):
-    """The loader refuses classes that it does not know: the time to say so is not after a week."""
-    days = DAYS[:40].tz_localize("dateutil/Europe/Berlin")
-    forecaster = make().fit(Y[:40].set_axis(days), fh=[1])
-    with pytest.warns(UserWarning, match="loading it again will fail: .*dateutil.*trusted=True"):
-        forecaster.save(tmp_path / "saved")
-    archive = tmp_path / "saved.zip"
-    with pytest.raises(ValueError, match=r"load_from_path\(path, trusted=True\)"):
-        InformerForecaster.load_from_path(archive)
-    loaded = InformerForecaster.load_from_path(archive, trusted=True)
-    assert loaded.predict().equals(forecaster.predict())
 
 
 def test_fit_and_predict_in_one_call_keep_a_pretrained_network():

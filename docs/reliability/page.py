@@ -37,19 +37,21 @@ draw from the generators of Python and numpy is theirs to restore.
 
 ## Files
 
-Every file is written beside the old one and then renamed, so a save that was killed leaves the old
-model or the new one. Where the two files of `InformerModel.save` were renamed half, the next `load`
-finishes it. `save` and `save_checkpoints` of `InformerModel` and `save` of `InformerForecaster` end
-each archive with a seal: its kind, format and SHA-256 digest. `save_pretrained` keeps the digests
-in its config.json. A file that was cut short, changed in any bit, is of another model, kind or
-format is refused with a `ValueError` before anything in it is used; it is not written to.
+Every file is written under a hidden name, brought to the disk and renamed. A save that was killed
+leaves the old model or the new one; a save that failed leaves what was there and nothing else.
+Where the two files of a model were renamed half, the next `load` goes on with the new ones.
 
-A seal finds accidents. Who forges a file can forge its seal, so what a sealed file holds is still
-limited to classes that are known to be safe; others are refused, and nothing runs. `trusted=True`
-lifts both for a file without a seal. Two doors are not ours: `sktime.base.load` unpickles the class
-before it calls this package (for a file of doubtful origin use
-`InformerForecaster.load_from_path`), and the loaders of Darts' own classes check the weights but
-not the model's file.
+| file | what finds damage |
+|---|---|
+| `.pt`, `.pt.ckpt`, checkpoints | checksums of the archive, which torch does not look at |
+| `.pt` with `.pt.ckpt` | an id that both files of a save share |
+| `.zip` of the sktime forecaster | checksums of the archive |
+| `config.json`, `model.safetensors` | one SHA-256 over both |
+
+A damaged file is refused by a `ValueError`, or the damage lies where nothing is read (the time of
+an entry, a gap between two), and the forecast is the same to the last bit: both count as survived.
+Checksums find accidents. A forged pickle runs code when it is loaded:
+[which file to trust](deployment.md#which-file-to-trust).
 
 ## Known defects
 

@@ -1,4 +1,4 @@
-"""Files open in a new process, where Darts refuses every class that nobody vouched for."""
+"""Files open in a new process, by our loaders and by Darts' own."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 from darts.models import ConformalNaiveModel, NaiveEnsembleModel, RegressionEnsembleModel
-from darts.utils.serialization import add_safe_globals, clear_safe_globals, get_safe_globals
 
 import informer_forecaster
 from informer_forecaster import InformerModel
@@ -122,35 +121,12 @@ def test_a_new_process_opens_the_file(files, forecasts_of_a_new_process, way):
     assert forecasts_of_a_new_process[way] == pytest.approx(expected[way], rel=1e-9)
 
 
-@pytest.fixture
-def no_safe_globals():
-    """Forget what was allowed, as another library or test may do, and put it back."""
-    before = get_safe_globals()
-    clear_safe_globals()
-    yield
-    clear_safe_globals()
-    add_safe_globals(before)
-
-
-@pytest.mark.parametrize("way", ["load", "load_from_checkpoint", "load_weights"])
-@pytest.mark.usefixtures("no_safe_globals")
-def test_our_own_loaders_need_no_list(files, tiny_model, monkeypatch, waves, way):
-    """`clear_safe_globals` empties Darts' list, not what this class knows to be its own."""
-    folder, expected = files
-    monkeypatch.chdir(folder)
-    scope = {"InformerModel": InformerModel, "PLACE": PLACE, "empty": tiny_model}
-    exec(WAYS[way], scope)
-    forecast = scope["model"].predict(3, series=waves(60))
-    assert forecast.values().ravel().tolist() == pytest.approx(expected[way], rel=1e-9)
-    assert get_safe_globals() == []
-
-
 class Stranger:
     """A class that nobody vouched for."""
 
 
 def test_a_file_with_a_strange_class_is_refused(tiny_model, tmp_path):
-    """Safe loading stays on: only what this package defines is vouched for."""
+    """Darts' own check stays on: only what this package defines is made known to it."""
     model = tiny_model()
     model.stranger = Stranger()
     model.save(str(tmp_path / "strange.pt"))

@@ -1,0 +1,396 @@
+"""Models as data: config.json and model.safetensors, of both adapters. Nothing is unpickled.
+
+A directory holds what a forecast depends on: the arguments of the network, its weights, the names
+of what it was trained on, and for sktime the scale of each column. It holds no series.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import inspect
+import json
+import math
+import os
+from collections.abc import Iterator
+from importlib import metadata
+from numbers import Integral, Real
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+import torch
+from darts.utils.data.torch_datasets.utils import TorchTrainingSample
+from darts.utils.likelihood_models import torch as likelihoods
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+
+from ._archives import beside
+from .time_features import TimeFeatures
+
+if TYPE_CHECKING:
+    from .darts import InformerModel
+
+FilePath = str | os.PathLike[str]
+JSON = None | bool | int | float | str | list["JSON"] | dict[str, "JSON"]
+Tensors = dict[str, torch.Tensor]
+Model = TypeVar("Model", bound="InformerModel")
+
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+FORMAT, VERSION = "informer-forecaster", 1
+# Bytes: what a network may need beyond its file, as its position code grows with the look-back.
+ROOM = 2**30
+
+# Arguments of the machine and of the run. A file must not decide where this one writes or deletes.
+RUNNING = frozenset(
+    {
+        "pl_trainer_kwargs",
+        "work_dir",
+        "model_name",
+        "log_tensorboard",
+        "save_checkpoints",
+        "force_reset",
+        "show_warnings",
+        "torch_metrics",
+        "nr_epochs_val_period",
+        "compile_network",
+        "random_state",
+    }
+)
+# Arguments of the training to come that are objects: they stay behind.
+TRAINING_OBJECTS = frozenset(
+    {"loss_fn", "optimizer_cls", "optimizer_kwargs", "lr_scheduler_cls", "lr_scheduler_kwargs"}
+)
+TRAINING = frozenset({"batch_size", "n_epochs", "early_stopping_patience", "enable_finetuning"})
+CHANGEABLE = RUNNING | TRAINING_OBJECTS | TRAINING
+WEIGHTS_DTYPES = ("float16", "bfloat16", "float32", "float64")
+SAMPLE_DTYPES = ("float16", "float32", "float64")
+REMEDY = "Save the model again with `save_pretrained`, or copy the whole directory again."
+# What config.json holds of the network besides its arguments, and the types of the numbers.
+DTYPES = ("float16", "bfloat16", "float32", "float64")
+SAMPLE_DTYPES = ("float16", "float32", "float64")
+REMEDY = "Save the model again with `save_pretrained`, or copy the whole directory again."
+
+
+def save_model(model: InformerModel, directory: FilePath) -> None:
+    """Write a fitted Darts model to ``directory``."""
+    write_directory(directory, describe(model), model.model.state_dict())
+
+
+def load_model(cls: type[Model], directory: FilePath, changes: dict[str, Any]) -> Model:
+    """Make the model of ``directory``, with ``changes`` to how it runs and trains."""
+    unknown = sorted(changes.keys() - CHANGEABLE)
+    if unknown:
+        raise ValueError(
+            f"`{unknown[0]}` is fixed in a trained model and cannot be changed by loading it. What "
+            f"can be: {', '.join(sorted(CHANGEABLE))}."
+        )
+    config, weights = read_directory(directory, cls.__name__)
+    with reported(directory):
+        return restore(cls, config, weights, changes)
+
+
+# Between a Darts model and what is written down of it
+
+
+def describe(model: InformerModel) -> dict[str, JSON]:
+    """Write down what a network is made of.
+
+    Raises
+    ------
+    ValueError
+        If the model is not fitted, has encoders of the user's, or an argument is no data.
+    """
+    if model.model is None:
+        raise ValueError("`save_pretrained` needs a fitted model: call `fit` first.")
+    apart = RUNNING | TRAINING_OBJECTS | {"likelihood", "add_encoders"}
+    arguments = {k: v for k, v in model.model_params.items() if k not in apart}
+    trainer = model.model_params.get("pl_trainer_kwargs") or {}
+    sample = model.train_sample
+    return {
+        "class": type(model).__name__,
+        "arguments": {name: plain(name, value) for name, value in arguments.items()},
+        "likelihood": _describe_likelihood(model.likelihood),
+        "precision": plain("precision", trainer.get("precision")),
+        "time_features": _describe_calendar(model.add_encoders),
+        "weights_dtype": str(model.model.dtype).removeprefix("torch."),
+        "sample_dtype": str(sample.past_target.dtype),
+        "sample_shapes": {k: v and list(v) for k, v in sample.sample_shapes().items()},
+    }
+
+
+def restore(
+    cls: type[Model], config: dict[str, Any], weights: Tensors, changes: dict[str, Any]
+) -> Model:
+    """Make the model that :func:`describe` wrote down."""
+    arguments = {k: v for k, v in config["arguments"].items() if k not in RUNNING}
+    _check_layers(arguments, weights)
+    precision = config["precision"]
+    trainer = {} if precision is None else {"precision": precision}
+    trainer |= changes.get("pl_trainer_kwargs") or {}
+    likelihood = _restore_likelihood(config["likelihood"])
+    model = cls(**{**arguments, **changes, "pl_trainer_kwargs": trainer}, likelihood=likelihood)
+    if config["time_features"] is not None:
+        calendar = TimeFeatures(tuple(config["time_features"]))
+        model.add_encoders = {"custom": {"future": [calendar]}}
+    model.encoders = model.initialize_encoders()
+    model.train_sample = _sample(config)
+    model.output_dim = model.train_sample.future_target.shape[1]
+    # Once without memory: a file must not ask for more than it brings.
+    with torch.device("meta"):
+        _check_weights(_make_network(model, config), weights)
+    network = _make_network(model, config)
+    network.load_state_dict(weights)
+    model.model = network
+    model._fit_called = True
+    model._update_covariates_use()
+    return model
+
+
+def _describe_calendar(encoders: dict[str, Any] | None) -> JSON:
+    """Names of the calendar features of ours; encoders of the user's are refused."""
+    custom = (encoders or {}).get("custom") or {}
+    future = list(custom.get("future") or ())
+    ours = [one for one in future if type(one) is TimeFeatures]
+    known = (encoders or {}).keys() <= {"custom"} and custom.keys() <= {"future"}
+    if not known or future != ours[:1]:
+        raise ValueError(
+            f"`add_encoders` cannot be saved as data; got {encoders}. Give the model their values "
+            "as covariates, or keep the whole model with `save`."
+        )
+    return list(ours[0].names) if ours else None
+
+
+def _describe_likelihood(likelihood: likelihoods.TorchLikelihood | None) -> JSON:
+    if likelihood is None:
+        return None
+    name, names = type(likelihood).__name__, inspect.signature(type(likelihood)).parameters
+    if getattr(likelihoods, name, None) is not type(likelihood):
+        raise ValueError(
+            f"`likelihood` cannot be saved as data; got {likelihood!r}, which is none of "
+            f"{likelihoods.__name__}. Keep the whole model with `save`."
+        )
+    arguments = {one: plain(f"likelihood.{one}", getattr(likelihood, one)) for one in names}
+    return {"class": name, "arguments": arguments}
+
+
+def _restore_likelihood(described: dict[str, Any] | None) -> Any:
+    if described is None:
+        return None
+    found = getattr(likelihoods, described["class"], None)
+    if not isinstance(found, type) or not issubclass(found, likelihoods.TorchLikelihood):
+        raise ValueError(
+            f"`likelihood` must be one of Darts'; the file names {described['class']}."
+        )
+    return found(**described["arguments"])
+
+
+def _sample(config: dict[str, Any]) -> TorchTrainingSample:
+    """Make a training sample of the saved shapes that takes no memory."""
+    dtype = _choice("sample_dtype", config, SAMPLE_DTYPES)
+    shapes = config["sample_shapes"].items()
+    zero = np.zeros((), dtype)
+    return TorchTrainingSample(
+        **{name: shape and np.broadcast_to(zero, shape) for name, shape in shapes}
+    )
+
+
+def _make_network(model: InformerModel, config: dict[str, Any]) -> Any:
+    dtype = _choice("weights_dtype", config, WEIGHTS_DTYPES)
+    return model._init_model().to(getattr(torch, dtype))
+
+
+def _choice(name: str, config: dict[str, Any], choices: tuple[str, ...]) -> str:
+    if config[name] not in choices:
+        raise ValueError(f"`{name}` must be one of {choices}; the file has {config[name]!r}.")
+    return str(config[name])
+
+
+def _check_layers(arguments: dict[str, Any], weights: Tensors) -> None:
+    """Raise before a loop makes more layers than there are weights."""
+    for name in ("num_encoder_layers", "num_decoder_layers", "num_encoder_stacks"):
+        if arguments[name] > len(weights):
+            raise ValueError(
+                f"`{name}` must fit the weights; got {arguments[name]}, and {len(weights)} of them."
+            )
+
+
+def _check_weights(network: torch.nn.Module, weights: Tensors) -> None:
+    """Raise unless ``weights`` are those of ``network``, which takes no memory yet."""
+    own = network.state_dict()
+    # Loading makes room for as many linear maps as there are, and would cut them to other lengths.
+    with contextlib.suppress(RuntimeError):
+        empty = {k: v.to("meta", own[k].dtype if k in own else None) for k, v in weights.items()}
+        network.load_state_dict(empty, assign=True)
+    expected = network.state_dict()
+    for name in sorted(expected.keys() | weights.keys()):
+        wanted, got = (_shape(ones.get(name)) for ones in (expected, weights))
+        if wanted != got:
+            raise ValueError(f"weight {name!r} must be {wanted}; the file has {got}.")
+        if not weights[name].isfinite().all():
+            raise ValueError(f"weight {name!r} must be finite; the file has other numbers.")
+    if sum(buffer.nbytes for buffer in network.buffers()) > ROOM:
+        raise ValueError("the lengths must fit into memory; the position code is too large.")
+
+
+def _shape(tensor: torch.Tensor | None) -> str:
+    return "absent" if tensor is None else f"{tensor.dtype} of the shape {tuple(tensor.shape)}"
+
+
+def plain(name: str, value: object) -> JSON:
+    """Turn a value into one that JSON can hold.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from informer_forecaster.adapters.pretrained import plain
+    >>> plain("quantiles", (np.float64(0.5), {"eps": 1e-5}))
+    [0.5, {'eps': 1e-05}]
+    """
+    if value is None or isinstance(value, bool | str):
+        return value
+    if isinstance(value, np.ndarray | np.generic):
+        return plain(name, value.tolist())
+    if isinstance(value, Integral):
+        return int(value)
+    if isinstance(value, Real) and math.isfinite(value):
+        return float(value)
+    if isinstance(value, list | tuple):
+        return [plain(f"{name}[{i}]", one) for i, one in enumerate(value)]
+    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+        return {key: plain(f"{name}[{key!r}]", one) for key, one in value.items()}
+    raise ValueError(
+        f"`{name}` cannot be saved as data; got {value!r}. Numbers, strings, and lists and "
+        "dictionaries of them can. Choose another, or keep the whole model with `save`."
+    )
+
+
+# The directory
+
+
+def write_directory(directory: FilePath, config: dict[str, JSON], tensors: Tensors) -> None:
+    """Write both files; after an interruption the old model or the new one is there.
+
+    Raises
+    ------
+    ValueError
+        If a file of one of the two names is there and not of this package.
+    """
+    folder = Path(directory)
+    _check_ours(folder)
+    content = save({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, {"format": "pt"})
+    config = {"format": FORMAT, "format_version": VERSION, "libraries": _libraries(), **config}
+    config["checksum"] = _checksum(config, content)
+    text = json.dumps(config, indent=2, allow_nan=False) + "\n"
+    is_new = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {CONFIG: text.encode(), WEIGHTS: content}
+    try:
+        for name, one in files.items():
+            beside(folder / name).unlink(missing_ok=True)
+            with beside(folder / name).open("xb") as file:  # follows no link
+                file.write(one)
+                file.flush()
+                os.fsync(file.fileno())
+        beside(folder / CONFIG).replace(folder / CONFIG)
+    except BaseException:
+        for name in files:
+            beside(folder / name).unlink(missing_ok=True)
+        if is_new:
+            folder.rmdir()
+        raise
+    # From here on the weights are found under either name.
+    beside(folder / WEIGHTS).replace(folder / WEIGHTS)
+
+
+def read_directory(directory: FilePath, name: str) -> tuple[dict[str, Any], Tensors]:
+    """Read the configuration and the tensors of a model of the class ``name``.
+
+    Raises
+    ------
+    ValueError
+        If a file is missing, damaged, or of another class, package or version.
+    """
+    folder = Path(directory)
+    if not (folder / CONFIG).is_file():
+        raise ValueError(f"{folder} must be a directory of `save_pretrained`; {CONFIG} is missing.")
+    config = _parse((folder / CONFIG).read_bytes())
+    if config is None:
+        raise ValueError(f"{folder / CONFIG} is damaged or of another package. {REMEDY}")
+    if config.get("format_version") != VERSION:
+        raise ValueError(
+            f"{folder / CONFIG} has the format version {config.get('format_version')!r}; this "
+            f"release reads version {VERSION}. Install the release of informer-forecaster that "
+            f"wrote it: {config.get('libraries')}."
+        )
+    for path in (folder / WEIGHTS, beside(folder / WEIGHTS)):
+        content = path.read_bytes() if path.is_file() else b""
+        if _checksum(config, content) == config.get("checksum"):
+            break
+    else:
+        raise ValueError(f"the files of {folder} are not those of one save, or damaged. {REMEDY}")
+    if config.get("class") != name:
+        raise ValueError(
+            f"{folder} holds a model of the class {config.get('class')}; got {name}. Call "
+            "`from_pretrained` of that class."
+        )
+    with reported(folder):
+        return config, load(content)
+
+
+@contextlib.contextmanager
+def reported(directory: FilePath) -> Iterator[None]:
+    """Turn what a configuration that no version writes brings about into a ValueError."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{os.fspath(directory)}: {error}") from error
+    except (
+        *(ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError),
+        SafetensorError,
+    ) as error:
+        raise ValueError(
+            f"{os.fspath(directory)} is damaged, or of other versions of the libraries: {error!r}. "
+            f"{REMEDY}"
+        ) from error
+
+
+def _check_ours(folder: Path) -> None:
+    present = [folder / name for name in (CONFIG, WEIGHTS) if os.path.lexists(folder / name)]
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+        reason = "it is a file or a link"
+    elif not present:
+        return
+    elif link := next((file for file in present if file.is_symlink() or not file.is_file()), None):
+        reason = f"{link.name} is a link or no file"
+    elif present[0].name != CONFIG or _parse(present[0].read_bytes()) is None:
+        reason = f"{present[0].name} was not written by this package"
+    else:
+        return
+    raise ValueError(
+        f"`directory` must be new or that of a pretrained model; got {folder}: {reason}. Choose "
+        "another one."
+    )
+
+
+def _parse(content: bytes) -> dict[str, Any] | None:
+    """Read a configuration; None if it is none of ours."""
+    try:
+        config = json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+    return config if isinstance(config, dict) and config.get("format") == FORMAT else None
+
+
+def _checksum(config: dict[str, Any], weights: bytes) -> str:
+    """The checksum of both files: a number that changed may still be a valid one."""
+    entries = {name: entry for name, entry in config.items() if name != "checksum"}
+    text = json.dumps(entries, sort_keys=True).encode()
+    return hashlib.sha256(text + weights).hexdigest()
+
+
+def _libraries() -> dict[str, JSON]:
+    """Versions of what is installed; a checkout on the path may not be."""
+    names = ("informer-forecaster", "darts", "torch", "sktime", "safetensors")
+    installed = {name.lower() for one in metadata.distributions() if (name := one.name)}
+    return {name: metadata.version(name) for name in names if name in installed}
