@@ -49,8 +49,12 @@ class GlobalModel:
         self.network: ModelHolder = ModelHolder(quantiles, **arguments)
 
     def for_columns(self, columns: list[Hashable]) -> GlobalModel:
-        """The same network for as many columns of other names, in their order."""
-        if len(columns) != len(self.layout.y_columns) or set(columns) == set(self.layout.y_columns):
+        """The same network for as many columns of other names, in their order.
+
+        Columns of which some bear a known name are left to be refused: their order means nothing.
+        """
+        known = self.layout.y_columns
+        if len(columns) != len(known) or not set(columns).isdisjoint(known):
             return self
         model = copy.copy(self)
         model.layout = replace(self.layout, y_columns=columns)
@@ -79,6 +83,7 @@ class GlobalModel:
         trainer: Mapping[str, Any],
         patience: int | None = None,
         validation_fraction: float = 0.0,
+        progress: bool = False,
     ) -> list[str]:
         """Train on the series that are long enough, and name the others.
 
@@ -102,7 +107,12 @@ class GlobalModel:
         if patience is not None:
             samples, validation = self._hold_back(samples, validation_fraction)
         self.network.train(
-            samples, epochs=epochs, trainer=trainer, validation=validation, patience=patience
+            samples,
+            epochs=epochs,
+            trainer=trainer,
+            validation=validation,
+            patience=patience,
+            progress=progress,
         )
         return [i.name for i in instances if len(i.y) < needed]
 

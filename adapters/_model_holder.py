@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import inspect
 import io
 import logging
 import warnings
@@ -20,9 +21,11 @@ import pytorch_lightning as pl
 import torch
 from darts import TimeSeries
 from darts.utils.likelihood_models.torch import QuantileRegression
+from tqdm.auto import tqdm  # type: ignore[import-untyped]
 
 from ._best_weights import KeepBestWeights
 from ._one_at_a_time import one_at_a_time
+from ._sktime_parameters import nearest
 from .darts import InformerModel
 
 if TYPE_CHECKING:
@@ -33,6 +36,7 @@ FloatArray = npt.NDArray[np.float32]
 _FORMAT = 1
 _LOGGERS = ("darts", "pytorch_lightning", "lightning.pytorch", "lightning.fabric")
 _CHATTY = r"pytorch_lightning|lightning_fabric|torch\.utils\.data"
+_PATIENCE = 3.0  # seconds after which a training shows how far it is
 
 
 class Sample(NamedTuple):
@@ -49,6 +53,29 @@ class Sample(NamedTuple):
     def rows(self, start: int, stop: int) -> Sample:
         """Cut out the rows from ``start`` to before ``stop``."""
         return Sample(*(None if array is None else array[start:stop] for array in self))  # type: ignore[arg-type]
+
+
+class Progress(pl.Callback):
+    """One bar for a whole training, shown once it takes more than a few seconds."""
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
+        """Count the batches of all epochs."""
+        batches = trainer.estimated_stepping_batches
+        total = int(batches) if np.isfinite(batches) else None
+        self.bar = tqdm(total=total, desc="fit", unit="batch", delay=_PATIENCE, leave=False)
+
+    def on_train_batch_end(self, *_: object) -> None:
+        """Count a batch."""
+        self.bar.update()
+
+    def on_train_end(self, *_: object) -> None:
+        """Clear the line."""
+        self.bar.close()
+
+    def on_exception(self, *_: object) -> None:
+        """Clear the line."""
+        if hasattr(self, "bar"):
+            self.bar.close()
 
 
 class ModelHolder:
@@ -87,8 +114,10 @@ class ModelHolder:
         trainer: Mapping[str, Any],
         validation: Sequence[Sample] = (),
         patience: int | None = None,
+        progress: bool = False,
     ) -> None:
         """Train from the present weights, and keep the best of them where there is a validation."""
+        _check_names(trainer)
         # Callbacks hold state: a second run with the same ones would stop where the first did.
         arguments = copy.deepcopy(dict(trainer))
         if self.epochs_trained:
@@ -99,11 +128,13 @@ class ModelHolder:
                 "is no GPU on this machine; leave out `accelerator` in `pl_trainer_kwargs` or use "
                 "'cpu'."
             )
+        if progress:
+            arguments["callbacks"] = [*arguments.get("callbacks", ()), Progress()]
         if validation:
             stop = KeepBestWeights(patience or epochs)
             arguments["callbacks"] = [*arguments.get("callbacks", ()), stop]
         val = _as_series(validation)
-        with _quiet(arguments):
+        with _quiet():
             runner = pl.Trainer(max_epochs=epochs, **arguments)
             self.model.fit(
                 **_as_series(samples),
@@ -124,7 +155,7 @@ class ModelHolder:
         middle = 0 if self.quantiles is None else self.quantiles.index(0.5)
         samples, parts = list(samples), []
         arguments = _on_one_device(_available(trainer))
-        with _quiet(arguments):
+        with _quiet():
             for _ in range(0, n, self.model.output_chunk_length):
                 parts.append(self._forecast_chunk(samples, arguments))
                 samples = [
@@ -138,7 +169,7 @@ class ModelHolder:
         # Here, as it imports what draws the plots.
         from informer_forecaster.explain import InformerExplainer
 
-        with _quiet({}):
+        with _quiet():
             background = _as_series([sample]).values()
             explainer = InformerExplainer(self.model, *background, sort_quantiles=True)
             middle, count = 0, 1
@@ -198,7 +229,7 @@ class ModelHolder:
         self.epochs_trained = state["epochs_trained"]
         self.model = state["model"]
         # The weights drawn here are replaced: they must not move the caller's generator.
-        with torch.random.fork_rng(devices=[]), _quiet({}):
+        with torch.random.fork_rng(devices=[]), _quiet():
             module = self.model._init_model()
         module.load_state_dict(torch.load(io.BytesIO(state["weights"]), weights_only=True))
         self.model.model = module
@@ -250,12 +281,20 @@ def _without(trainer: Mapping[str, Any], *names: str) -> dict[str, Any]:
     return {name: value for name, value in trainer.items() if name not in names}
 
 
+def _check_names(trainer: Mapping[str, Any]) -> None:
+    """Raise if Lightning's trainer lacks one of the arguments."""
+    known = list(inspect.signature(pl.Trainer.__init__).parameters)[1:]
+    for name in trainer:
+        if name not in known:
+            raise ValueError(
+                f"`pl_trainer_kwargs` must hold arguments of Lightning's trainer; got {name!r}."
+                f"{nearest(name, known)}"
+            )
+
+
 @contextlib.contextmanager
-def _quiet(trainer: Mapping[str, Any]) -> Iterator[None]:
-    """Hold back what Darts and Lightning report of every run, unless a progress bar is shown."""
-    if trainer.get("enable_progress_bar"):
-        yield
-        return
+def _quiet() -> Iterator[None]:
+    """Hold back what Darts and Lightning report of every run."""
     loggers = [logging.getLogger(name) for name in _LOGGERS]
     levels = [logger.level for logger in loggers]
     try:

@@ -102,7 +102,7 @@ def make_instances(
     """
     if not len(y):
         raise ValueError("`y` must have rows; got none. Give a series.")
-    tables, exogenous = split_series(y), split_series(X)
+    tables, exogenous = split_series("y", y), split_series("X", X)
     step = step or step_of(max((table.index for table in tables.values()), key=len))
     if step is None:
         raise ValueError(
@@ -130,7 +130,7 @@ def make_instances(
 @business_periods_allowed()
 def join_future(instances: Mapping[Key, Instance], X: pd.DataFrame | None) -> dict[Key, Instance]:
     """Add the exogenous rows of a forecast to those that each series has."""
-    tables = split_series(X)
+    tables = split_series("X", X)
     joined = {}
     for key, instance in instances.items():
         rows = tables.get(key)

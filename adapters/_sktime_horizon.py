@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -11,26 +11,43 @@ from sktime.forecasting.base import ForecastingHorizon
 from sktime.utils.validation.forecasting import check_fh
 
 from ._sktime_data import Instance
-from ._sktime_index import Step, business_periods_allowed, check_kind, labels_after, listed
+from ._sktime_index import (
+    Step,
+    business_periods_allowed,
+    check_kind,
+    in_zone,
+    labels_after,
+    listed,
+    zone_of,
+)
 
 
-def read_horizon(fh: Any, cutoff: pd.Index[Any], step: Step) -> Any:
+@business_periods_allowed()
+def read_horizon(fh: Any, cutoff: pd.Index[Any], step: Step | None) -> Any:
     """Make sktime's horizon of ``fh``, with a time step where it names time stamps.
 
     Raises
     ------
     ValueError
-        If its labels are of another kind than ``cutoff``.
+        If its labels are of another kind than ``cutoff``, or sktime cannot count their steps.
     """
     horizon = check_fh(fh, freq=cutoff)
     if horizon.is_relative:
         return horizon
-    labels = horizon.to_pandas()
+    labels = in_zone(horizon.to_pandas(), zone_of(cutoff))
     # sktime asserts it without a word.
     check_kind(labels, cutoff, "fh", "it")
-    if isinstance(labels, pd.DatetimeIndex) and horizon.freq is None:
-        # Of series that end at different times sktime knows no common step.
-        return ForecastingHorizon(labels, is_relative=False, freq=step)
+    if not isinstance(labels, pd.DatetimeIndex):
+        return horizon
+    # Of series that end at different times sktime knows no common step.
+    horizon = ForecastingHorizon(labels, is_relative=False, freq=step or cast(Any, cutoff).freq)
+    try:
+        horizon.to_relative(cutoff)
+    except (AttributeError, ValueError):
+        raise ValueError(
+            f"`fh` must count steps where sktime has no periods of the frequency, {horizon.freq}; "
+            f"got time stamps, {listed(labels)}. Give numbers: `fh=[1, 2, 3]`."
+        ) from None
     return horizon
 
 

@@ -11,7 +11,6 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from pandas.tseries.frequencies import to_offset
 
 Step = pd.offsets.BaseOffset | int
 
@@ -46,6 +45,54 @@ def check_kind(labels: pd.Index[Any], known: pd.Index[Any], argument: str, name:
     )
 
 
+def in_zone(labels: pd.Index[Any], zone: Any) -> pd.Index[Any]:
+    """The same times in a time zone, where both have one; the last level of several."""
+    if isinstance(labels, pd.MultiIndex):
+        times = labels.levels[-1]
+        moved = in_zone(times, zone)
+        return labels if moved is times else labels.set_levels(cast(Any, moved), level=-1)
+    if not isinstance(labels, pd.DatetimeIndex) or None in (labels.tz, zone) or labels.tz == zone:
+        return labels
+    return labels.tz_convert(zone)
+
+
+def to_zone(table: Any, zone: Any) -> Any:
+    """A table, or each one of a list, at the same times in a time zone; others as they are."""
+    if isinstance(table, list):
+        return [to_zone(each, zone) for each in table]
+    if not isinstance(table, pd.DataFrame | pd.Series):
+        return table
+    moved = in_zone(table.index, zone)
+    return table if moved is table.index else table.set_axis(moved)
+
+
+def zone_of(labels: pd.Index[Any]) -> Any:
+    """The time zone of an index, or of its last level; None if there is none."""
+    times = labels.levels[-1] if isinstance(labels, pd.MultiIndex) else labels
+    return times.tz if isinstance(times, pd.DatetimeIndex) else None
+
+
+def check_frequency(index: pd.Index[Any]) -> None:
+    """Raise if sktime cannot give the frequency of ``index`` to its last time stamp alone.
+
+    Raises
+    ------
+    ValueError
+        For calendars of 52 or 53 weeks and their like.
+    """
+    times = index.levels[-1] if isinstance(index, pd.MultiIndex) else index
+    if not isinstance(times, pd.DatetimeIndex) or times.freq is None:
+        return
+    try:
+        pd.DatetimeIndex(times[-1:].to_numpy(), freq=times.freq)
+    except ValueError:
+        raise ValueError(
+            f"`y` must have a frequency that a single time stamp can carry, as sktime's cutoff "
+            f"does; got {times.freqstr}. Count the rows instead, `y.reset_index(drop=True)`, and "
+            "the same for `X`; where it matters, give the time of the year as a column of `X`."
+        ) from None
+
+
 @business_periods_allowed()
 def kind_of(index: pd.Index[Any]) -> str:
     """Say what the labels of an index are."""
@@ -64,13 +111,18 @@ def step_of(index: pd.Index[Any]) -> Step | None:
         return 1
     if index.freq is not None:
         return index.freq
-    name = pd.infer_freq(index) if len(index) > 2 else None
-    if name is None:
+    step = _inferred(index)
+    if step is None:
         # Not slices: in pandas 2.2 they count as duplicated where the whole index is.
         windows = (index.take([*range(i, i + 4)]) for i in range(min(len(index) - 3, _WINDOWS)))
-        found = Counter(freq for window in windows if (freq := pd.infer_freq(window)))
-        name = found.most_common(1)[0][0] if found else None
-    return None if name is None else to_offset(name)
+        found = Counter(step for window in windows if (step := _inferred(window)))
+        step = found.most_common(1)[0][0] if found else None
+    return step
+
+
+def _inferred(index: pd.DatetimeIndex) -> pd.offsets.BaseOffset | None:
+    # `pd.infer_freq` says the same, and warns from pandas 3.1 on.
+    return pd.DatetimeIndex(index, freq="infer").freq
 
 
 def check_steps(index: pd.Index[Any], step: Step, argument: str, name: str) -> None:
@@ -182,12 +234,19 @@ def to_stamps(index: pd.Index[Any]) -> pd.DatetimeIndex:
     return stamps
 
 
+def length_of(index: pd.Index[Any], step: Step) -> pd.Timedelta | None:
+    """How long a step usually is: of business days a day. None for steps that only count."""
+    if isinstance(step, int):
+        return None
+    return to_stamps(labels_after(index, step, 14)).to_series().diff().median()
+
+
 def step_in_time(index: pd.Index[Any], step: pd.offsets.BaseOffset) -> Any:
     """The step between the time stamps of an index: months' starts for monthly periods."""
     if not isinstance(index, pd.PeriodIndex):
         return step
     stamps = to_stamps(labels_after(index, step, 14))
-    return stamps.freq or pd.infer_freq(stamps)
+    return stamps.freq or _inferred(stamps)
 
 
 def listed(labels: pd.Index[Any] | Sequence[str]) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ._sktime_data import Instance
-from ._sktime_index import labels_after, listed, size_of, step_in_time, to_stamps
+from ._sktime_index import labels_after, length_of, listed, size_of, step_in_time, to_stamps
 from ._sktime_tables import Float32Array, narrow, spread
 from .time_features import TimeFeatures, informative_features
 
@@ -31,6 +31,7 @@ class Layout:
     features: tuple[str, ...]
     center: pd.Series[float]
     scale: pd.Series[float]
+    step: pd.Timedelta | None
 
     @property
     def exogenous_columns(self) -> list[Hashable]:
@@ -122,6 +123,7 @@ def make_layout(
         features=choose_features(instances, time_features),
         center=pd.Series(center, index=X.columns),
         scale=pd.Series(scale, index=X.columns),
+        step=length_of(first.y.index, first.step),
     )
 
 
@@ -147,17 +149,23 @@ def features_of(instance: Instance, span: pd.Timedelta | None = None) -> tuple[s
 
 
 def check_features(instance: Instance, layout: Layout) -> None:
-    """Raise unless the calendar features of the network are those that suit the series' step.
+    """Raise unless the series has the step, and the calendar features, of the training.
 
-    A network without any can forecast every series.
+    A network without calendar features can forecast every series.
     """
     features = features_of(instance)
     # The longest cycles come last: a short training part leaves these out.
-    if layout.features == features[: len(layout.features)]:
-        return
-    raise ValueError(
-        "`y` must have a step of the same calendar features as those that the network was trained "
-        f"on, {', '.join(layout.features)}; a step of {size_of(instance.y.index, instance.step)} "
-        f"has {', '.join(features) or 'none'}. Train on series of this step, or with "
-        "`time_features=False`."
-    )
+    if layout.features != features[: len(layout.features)]:
+        raise ValueError(
+            "`y` must have a step of the same calendar features as those that the network was "
+            f"trained on, {', '.join(layout.features)}; a step of "
+            f"{size_of(instance.y.index, instance.step)} has {', '.join(features) or 'none'}. "
+            "Train on series of this step, or with `time_features=False`."
+        )
+    step = length_of(instance.y.index, instance.step)
+    if layout.features and step and layout.step and not 0.8 < step / layout.step < 1.25:
+        raise ValueError(
+            "`y` must have a step of the length that the network was trained on, "
+            f"{layout.step}; got {step}. Train on series of this step, or with "
+            "`time_features=False`."
+        )

@@ -14,16 +14,32 @@ from informer_forecaster._network.config import LARGEST_VALUE
 from ._sktime_index import THE_SERIES, business_periods_allowed
 
 Key = tuple[Hashable, ...]
+UNNAMED: set[Any] = {None, 0}  # what sktime calls the column of an array or a nameless series
 Float64Array = npt.NDArray[np.float64]
 Float32Array = npt.NDArray[np.float32]
 
 
-def split_series(table: pd.DataFrame | None) -> dict[Key, pd.DataFrame]:
-    """Separate the series of a table, in their order; the key of a single series is empty."""
+def split_series(argument: str, table: pd.DataFrame | None) -> dict[Key, pd.DataFrame]:
+    """Separate the series of a table, in their order; the key of a single series is empty.
+
+    Raises
+    ------
+    ValueError
+        If a row lacks the label of its series: pandas would drop it without a word.
+    """
     if table is None:
         return {}
     if not isinstance(table.index, pd.MultiIndex):
         return {(): table}
+    for number, level in enumerate(table.index.names[:-1]):
+        unlabelled = np.asarray(table.index.get_level_values(number).isna())
+        if unlabelled.any():
+            name = repr(level) if level is not None else f"number {number}"
+            raise ValueError(
+                f"`{argument}` must have a label for each series in every level of its index; "
+                f"level {name} has none in {unlabelled.sum()} of {len(table)} rows, the first at "
+                f"{table.index[unlabelled][0][-1]}. Give these rows a label, or leave them out."
+            )
     levels: Any = list(range(table.index.nlevels - 1))
     # Categories left over from a larger table are no series; pandas below 3 would make them some.
     if len(levels) == 1:
@@ -47,7 +63,7 @@ def select_columns(
 ) -> pd.DataFrame:
     """Bring the columns of ``table`` into the order of training, those ``optional`` if present.
 
-    A single column of ``y`` may have any name; one of ``X`` would be another quantity.
+    A single column of ``y`` may lack a name, as an array does; another would be another quantity.
 
     Raises
     ------
@@ -55,7 +71,7 @@ def select_columns(
         If they are not those of training.
     """
     given = list(table.columns)
-    if argument == "y" and len(given) == len(columns) == 1:
+    if argument == "y" and len(given) == len(columns) == 1 and {*given, *columns} & UNNAMED:
         return table.set_axis(columns, axis=1)
     wanted = [c for c in columns if c in given or c not in optional]
     if set(given) != set(wanted):

@@ -24,13 +24,14 @@ from ._global_model import GlobalModel, interpolate_quantiles, rows_to_train
 from ._one_at_a_time import one_at_a_time
 from ._sktime_data import Instance, join_future, make_instances
 from ._sktime_horizon import read_horizon, steps_ahead, why_not
-from ._sktime_index import check_kind, labels_at, listed
+from ._sktime_index import check_frequency, check_kind, labels_at, listed, to_zone, zone_of
 from ._sktime_layout import Layout, check_features, make_layout
 from ._sktime_parameters import (
     AFTER_TRAINING,
     architecture,
     check_parameters,
     complete_quantiles,
+    nearest,
     needs_quantiles,
     plain_parameters,
 )
@@ -132,7 +133,7 @@ class InformerForecaster(BaseForecaster):
     pl_trainer_kwargs : dict or None
         Arguments of Lightning's trainer, such as ``{"accelerator": "gpu"}``.
     verbose : bool
-        Whether to show progress bar and model summary.
+        Whether a training of more than a few seconds shows a progress bar; nothing else is shown.
 
     Attributes
     ----------
@@ -228,7 +229,7 @@ class InformerForecaster(BaseForecaster):
         fit_after_pretrain: str = "zero-shot",
         random_state: int | None = None,
         pl_trainer_kwargs: dict[str, Any] | None = None,
-        verbose: bool = False,
+        verbose: bool = True,
     ) -> None:
         self.input_chunk_length = input_chunk_length
         self.output_chunk_length = output_chunk_length
@@ -287,6 +288,12 @@ class InformerForecaster(BaseForecaster):
         return plain_parameters(self.get_params(deep=False))
 
     def _check_X_y(self, X: Any = None, y: Any = None, **kwargs: Any) -> Any:  # noqa: N802 - sktime's name
+        if y is not None:
+            check_frequency(getattr(y, "index", pd.Index([])))
+        # sktime compares clocks, not times; a series that is known keeps its zone.
+        known = self._cutoff if self.is_fitted else getattr(y, "index", None)
+        if known is not None:
+            y, X = (to_zone(table, zone_of(known)) for table in (y, X))
         # sktime finds missing values before `_fit` can, and names neither place nor remedy.
         try:
             return super()._check_X_y(X=X, y=y, **kwargs)
@@ -306,9 +313,10 @@ class InformerForecaster(BaseForecaster):
     def _check_fh(self, fh: Any, pred_int: bool = False) -> Any:
         # sktime keeps what it refuses, and says of every other horizon only that it is another.
         known = self._fh  # type: ignore[has-type]
-        if self.is_fitted and fh is not None:
+        if fh is not None:
             fh = self._read_horizon(fh)
-            if self.output_chunk_length is None and known and not np.array_equal(fh, known):
+            is_fixed = self.is_fitted and self.output_chunk_length is None and known
+            if is_fixed and not np.array_equal(fh, known):
                 raise ValueError(why_not(fh, known, self._cutoff))
         try:
             return super()._check_fh(fh, pred_int=pred_int)
@@ -317,7 +325,8 @@ class InformerForecaster(BaseForecaster):
             raise
 
     def _read_horizon(self, fh: Any) -> Any:
-        return read_horizon(fh, self._cutoff, next(iter(self._context.values())).step)
+        step = next(iter(self._context.values())).step if self.is_fitted else None
+        return read_horizon(fh, self._cutoff, step)
 
     def _locate_missing(self, argument: str, table: Any) -> None:
         """Raise if ``table``, of any of sktime's containers, has a value that is not finite."""
@@ -325,7 +334,7 @@ class InformerForecaster(BaseForecaster):
             return
         mtypes = self.get_tag("y_inner_mtype")
         table = convert_to(table, mtypes, as_scitype=["Series", "Panel", "Hierarchical"])
-        for key, rows in split_series(table).items():
+        for key, rows in split_series(argument, table).items():
             check_finite(rows, argument, name_of(key))
 
     # sktime keeps the horizon and the container on the forecaster: threads would mix them up.
@@ -353,6 +362,13 @@ class InformerForecaster(BaseForecaster):
         InformerForecaster
             Itself, no longer fitted.
         """
+        known = self.get_param_names()
+        for name in params:
+            if name not in known:
+                raise ValueError(
+                    f"`{name}` must be a parameter of {type(self).__name__}: "
+                    f"{', '.join(known)}.{nearest(name, known)}"
+                )
         if not hasattr(self, "pretrained_model_") or not params:
             return super().set_params(**params)
         network = self._save_pretrained_state()
@@ -681,6 +697,8 @@ class InformerForecaster(BaseForecaster):
             trainer=self._trainer_arguments(),
             patience=patience,
             validation_fraction=self.validation_fraction,
+            # A user who says something about Lightning's bars gets these.
+            progress=self.verbose and "enable_progress_bar" not in (self.pl_trainer_kwargs or {}),
         )
         if short:
             warn(
@@ -748,8 +766,9 @@ class InformerForecaster(BaseForecaster):
             "devices": 1,
             "logger": False,
             "enable_checkpointing": False,
-            "enable_progress_bar": self.verbose,
-            "enable_model_summary": self.verbose,
+            # One bar for the whole training instead of one an epoch.
+            "enable_progress_bar": False,
+            "enable_model_summary": False,
         }
         return {**defaults, **(self.pl_trainer_kwargs or {})}
 
