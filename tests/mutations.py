@@ -312,4 +312,58 @@ replace(
     "test_dropout.py::test_every_sample_and_head_draws_its_own_mask",
     "v.new_ones(*v.shape[:2], 1, v.shape[2])",
     "v.new_ones(1, v.shape[1], 1, v.shape[2])",
+
+
+# The tables of sktime
+
+WINDOWS, LABELS = "test_sktime_windows.py", "test_sktime_labels.py"
+
+replace(
+    40,
+    "quantiles left unsorted",
+    f"{WINDOWS}::test_quantiles_that_the_network_crosses_are_put_in_order",
+    "[np.sort(array, axis=2) for array in arrays]",
+    "[array for array in arrays]",
+)
+replace(
+    41,
+    "time zones read as UTC",
+    f"{LABELS}::test_the_calendar_is_that_of_the_time_zone",
+    "if isinstance(index, pd.PeriodIndex) else index\n    assert",
+    "if isinstance(index, pd.PeriodIndex) else in_zone(index, 'UTC')\n    assert",
+)
+replace(
+    42,
+    "the last exogenous row stands for the missing ones",
+    f"{WINDOWS}::test_no_row_stands_for_one_that_is_missing",
+    "known.difference(rows.index[rows.notna().all(axis=1)])",
+    "known[:0]",
+)
+replace(
+    43,
+    "short series begin with zeros",
+    f"{WINDOWS}::test_a_short_series_stands_for_one_that_begins_with_its_first_row",
+    'np.pad(target, padding, mode="edge")',
+    "np.pad(target, padding)",
+)
+replace(
+    44,
+    "revised exogenous rows do not replace the old ones",
+    f"{WINDOWS}::test_revised_exogenous_rows_replace_those_of_before",
+    "new.astype(np.float64).combine_first(old)",
+    "old.combine_first(new.astype(np.float64))",
+)
+replace(
+    45,
+    "rows without the label of their series dropped",
+    f"{LABELS}::test_a_series_without_a_label_is_refused",
+    "if unlabelled.any():",
+    "if unlabelled.all():",
+)
+replace(
+    46,
+    "one column's scale for all",
+    f"{WINDOWS}::test_each_column_has_its_own_scale",
+    "values[steps[key] - 1] * i.scale[:, None]",
+    "values[steps[key] - 1] * i.scale[0]",
 )

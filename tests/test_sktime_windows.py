@@ -1,4 +1,4 @@
-"""What the network is given of a series: its rows, those before the first, and those known ahead."""
+"""What the network is given of a series: its rows, what fills it up, and what is known ahead."""
 
 from __future__ import annotations
 
