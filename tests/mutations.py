@@ -312,6 +312,7 @@ replace(
     "test_dropout.py::test_every_sample_and_head_draws_its_own_mask",
     "v.new_ones(*v.shape[:2], 1, v.shape[2])",
     "v.new_ones(1, v.shape[1], 1, v.shape[2])",
+)
 
 
 # The tables of sktime
