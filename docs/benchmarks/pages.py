@@ -10,6 +10,17 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pandas as pd
+from page_texts import (
+    ATTENTION,
+    DARTS,
+    EPOCH,
+    GROWTH,
+    INTRODUCTION,
+    PEER,
+    PROFILE,
+    SELECTION,
+    STEP,
+)
 from tables import make_table
 
 from informer_forecaster import InformerConfig
@@ -17,7 +28,7 @@ from informer_forecaster import InformerConfig
 FOLDER = Path(__file__).parent
 PAGE = FOLDER.parent / "benchmarks.md"
 FIGURES = FOLDER.parent / "figures"
-FILES = ("attention_speed", "training_step", "peer_speed", "selection")
+FILES = ("attention_speed", "training_step", "peer_speed", "epoch_speed", "selection")
 DEFAULT = f"ours, {InformerConfig.sparsity}"
 OTHER = "ours, moment" if DEFAULT == "ours, sampled" else "ours, sampled"
 STYLES = {
@@ -26,96 +37,6 @@ STYLES = {
     "full": ("tab:orange", "-", "torch's fused full attention"),
     "textbook": ("tab:green", "-", "textbook, keys sampled for each query"),
 }
-
-INTRODUCTION = """\
-# Benchmarks
-
-Times are wall-clock medians over rounds in which the methods take turns, by torch's own benchmark
-timer, in float32. A ratio is the other's time over ours: above 1, ours is faster. An empty cell was
-not measured. `docs/benchmarks/pages.py` writes this page and its figures from the CSV files in
-[docs/benchmarks](benchmarks).
-"""
-
-ATTENTION = f"""\
-## One attention call
-
-Forward and backward, 8 heads of 64, `sampling_factor=5`, 5000 queries in all (queries = keys),
-each head's columns side by side in memory as the network has them. *Full* is torch's fused
-`scaled_dot_product_attention`. *Textbook* is ProbSparse attention as the paper writes it, each
-query with its own sample of the keys ([textbook.py](benchmarks/textbook.py)). The ratios are to
-`sparsity="{InformerConfig.sparsity}"`, the default. Memory is what a call needs at its peak beyond
-its inputs and the gradient it is given, as a multiple of the bytes of queries, keys and values
-together. Script: [attention_speed.py](benchmarks/attention_speed.py).
-
-![Time of a call against the length](figures/attention_time.png)
-
-![Memory of a call against the length](figures/attention_memory.png)
-"""
-
-STEP = """\
-## A training step at the paper's size
-
-Forward, backward and Adam: `d_model` 512, feed-forward 2048, 8 heads, 2 + 1 layers, 7 channels,
-batch 32, dropout 0.05. *Textbook* is the whole network spelled out, with separate products for
-queries, keys and values, unfused attention, torch's dropout, and start tokens computed to the end.
-Script: [training_step.py](benchmarks/training_step.py).
-"""
-
-GROWTH = """\
-## Growth with the length
-
-A training step of a small network (`d_model` 64): an input of growing length before 720 steps to be
-forecast, or input and output of the same length; a batch has as many windows as make the longer
-input. Flat columns are linear growth. Self-attention is ProbSparse, so an input may grow at a
-constant price; from the decoder to the encoder attention is full, as in the paper, and where both
-grow its cost is that of their product: see its share in the next table.
-"""
-
-PROFILE = """\
-## Where the time of a step goes
-
-Percent of the time on the processor by torch's profiler: of steps at the paper's sizes and in the
-growing networks, and of one attention call as in the first tables, where products are the active
-queries' own and the rest is choosing, gathering and averaging rows. In a step, products and
-convolutions are arithmetic that the textbook network does as well, and full attention at these
-lengths is a small part beside them: no attention can make such a step much faster.
-"""
-
-DARTS = """\
-## Through Darts
-
-What `fit` and `historical_forecasts` add to the bare network: `d_model` 128, (96, 24), 7 channels;
-batch 32 in training, 1024 windows in a backtest.
-"""
-
-PEER = """\
-## Against NeuralForecast's Informer
-
-Both through Darts, with the same widths (`d_model` 128, feed-forward 512, 8 heads), layers,
-covariates and batch 32; ours with point tokens, components mixed and no look-back map, as the peer
-has them, and the instance norm, which it lacks. Script: [peer_speed.py](benchmarks/peer_speed.py).
-"""
-
-
-SELECTION = """\
-## Which queries attend, and what the others get
-
-Networks of the paper's form with the instance norm (`d_model` 64, point tokens, 96 -> 96), trained
-for 500 steps on each data set; 64 windows of its test part. *Found*: the share of the queries of
-the largest exact sparsity measurement that a ranking chooses too. *Distance*: of the attention's
-output to that of full attention, relative to the latter, where the other rows hold the mean of the
-values, and where they also hold the first-order term of attention in the scores
-([attention_lazy.py](benchmarks/attention_lazy.py)). *Test error*: the mean squared error, over some
-1000 windows, of networks that were trained and forecast with each, one seed. The last table is what
-the term costs, forward and backward without a mask. Script:
-[selection.py](benchmarks/selection.py).
-
-`sampled` finds fewer of the most active queries, but those that it takes instead are nearly as
-active: the output is as far from full attention, and the errors are no others. So the cheaper one
-is the default. The first-order term brings the output much nearer, at about three times the price
-of a call, and forecasts no better here; it is not in the package. (In the paper's architecture it
-gains back what the selection costs, together with `moment`: [accuracy](accuracy/ett.md).)
-"""
 
 
 def read_results() -> dict[str, pd.DataFrame]:
@@ -200,6 +121,16 @@ def make_peer_table(results: pd.DataFrame) -> str:
     return make_table(["", "input/output", "ours", "peer", "peer / ours"], rows)
 
 
+def make_epoch_table(results: pd.DataFrame) -> str:
+    """Make the table of an epoch."""
+    table = results.pivot_table(index="setting", columns="method", values="value", sort=False)
+    rows = (
+        [setting, row["ours"], row["TiDE"], row["ours"] / row["TiDE"]]
+        for setting, row in table.iterrows()
+    )
+    return make_table(["look-back/horizon", "ours, s", "TiDE, s", "ours / TiDE"], rows)
+
+
 def make_selection_table(results: pd.DataFrame) -> str:
     """Make the tables of the rankings and of the first-order term."""
     found, *distances = (
@@ -257,6 +188,7 @@ def make_page(results: dict[str, pd.DataFrame]) -> str:
         (PROFILE, "training_step", make_profile_table),
         (DARTS, "training_step", make_darts_table),
         (PEER, "peer_speed", make_peer_table),
+        (EPOCH, "epoch_speed", make_epoch_table),
         (SELECTION, "selection", make_selection_table),
     )
     parts = [make_section(text, results.get(name), make) for text, name, make in sections]
