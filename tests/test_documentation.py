@@ -2,13 +2,16 @@
 
 A fenced ``python`` block of README.md or docs/ is run, the blocks of a page in order and in one
 namespace. A block that needs what no test machine has (a GPU, weights that may not be shipped) is
-opened with ``python notest: <reason>`` instead; the reason is required.
+opened with ``python notest: <reason>`` instead; the reason is required. A ``text`` block right after
+it is what it prints.
 """
 
 from __future__ import annotations
 
+import contextlib
 import doctest
 import importlib
+import io
 import re
 import runpy
 import sys
@@ -32,15 +35,20 @@ FENCE = re.compile(
 LINK = re.compile(
     r"!?\[[^\]]*\]\(\s*<?([^)\s>]+)>?[^)]*\)|<(?:a|img)\b[^>]*?(?:href|src)=\"([^\"]+)\""
 )
+NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 MACHINE_PATH = re.compile(r"(?<![\w./-])/(?:home|root|Users|work|opt|mnt|tmp)/\w")
 
 
 class Block(NamedTuple):
-    """A fenced block: what follows the backticks, its code, and the line of the opening fence."""
+    """A fenced block: what follows the backticks, its code, and the line of the opening fence.
+
+    ``output`` is a block of text right after it: what the code prints.
+    """
 
     info: str
     code: str
     line: int
+    output: str | None = None
 
 
 def name_of(path: Path) -> str:
@@ -50,13 +58,31 @@ def name_of(path: Path) -> str:
 
 def blocks(text: str) -> list[Block]:
     """Find the fenced blocks of a page."""
-    found = []
+    found: list[Block] = []
+    end = 0
     for match in FENCE.finditer(text):
         code = "".join(
             line.removeprefix(match["indent"]) for line in match["code"].splitlines(keepends=True)
         )
-        found.append(Block(match["info"].strip(), code, text.count("\n", 0, match.start("code"))))
+        info = match["info"].strip()
+        if info == "text" and found and not text[end : match.start()].strip():
+            found[-1] = found[-1]._replace(output=code)
+        found.append(Block(info, code, text.count("\n", 0, match.start("code"))))
+        end = match.end()
     return found
+
+
+def assert_prints(printed: str, shown: str) -> None:
+    """Compare what a block printed with what the page shows: words exactly, numbers to a tenth.
+
+    What a network learns differs from processor to processor.
+    """
+    words, numbers = zip(
+        *((NUMBER.split(t), NUMBER.findall(t)) for t in (printed, shown)), strict=True
+    )
+    assert [w.split() for w in words[0]] == [w.split() for w in words[1]], printed
+    got, expected = ([float(one) for one in each] for each in numbers)
+    assert got == pytest.approx(expected, rel=0.1, abs=0.02), printed
 
 
 def is_run(block: Block) -> bool:
@@ -79,7 +105,11 @@ def run_blocks(text: str, page: str) -> dict[str, object]:
         patch.setitem(sys.modules, module.__name__, module)
         for block in filter(is_run, blocks(text)):
             source = "\n" * block.line + block.code
-            exec(compile(source, page, "exec"), module.__dict__)
+            printed = io.StringIO()
+            with contextlib.redirect_stdout(printed):
+                exec(compile(source, page, "exec"), module.__dict__)
+            if block.output is not None:
+                assert_prints(printed.getvalue(), block.output)
     return module.__dict__
 
 
@@ -162,6 +192,14 @@ def test_an_error_names_the_line_of_the_page():
     with pytest.raises(ZeroDivisionError) as caught:
         run_blocks("text\n\n```python\nx = 1\nx / 0\n```\n", "page.md")
     assert caught.traceback[-1].lineno + 1 == 5
+
+
+@pytest.mark.parametrize("shown", ["mae 3.0", "mse 2.01", "mae 2.01 1"])
+def test_an_output_that_is_shown_has_to_be_printed(shown):
+    page = "```python\nprint('mae', 2.005)\n```\n\n```text\n{}\n```\n"
+    run_blocks(page.format("mae 2.01"), "page.md")
+    with pytest.raises(AssertionError):
+        run_blocks(page.format(shown), "page.md")
 
 
 @pytest.mark.parametrize("mark", ["notest", "notest:", "skip"])
