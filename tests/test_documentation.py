@@ -2,14 +2,14 @@
 
 A fenced ``python`` block of README.md or docs/ is run, the blocks of a page in order and in one
 namespace. A block that needs what no test machine has (a GPU, weights that may not be shipped) is
-opened with ``python notest: <reason>`` instead; the reason is required. A ``text`` block right after
-it is what it prints.
+opened with ``python notest: <reason>`` instead; the reason is required. A ``text``
+block right after it is what it prints.
 """
 
 from __future__ import annotations
 
-import contextlib
 import doctest
+import functools
 import importlib
 import io
 import re
@@ -106,8 +106,9 @@ def run_blocks(text: str, page: str) -> dict[str, object]:
         for block in filter(is_run, blocks(text)):
             source = "\n" * block.line + block.code
             printed = io.StringIO()
-            with contextlib.redirect_stdout(printed):
-                exec(compile(source, page, "exec"), module.__dict__)
+            # Not the stream: the progress bars of a training go there too.
+            module.__dict__["print"] = functools.partial(print, file=printed)
+            exec(compile(source, page, "exec"), module.__dict__)
             if block.output is not None:
                 assert_prints(printed.getvalue(), block.output)
     return module.__dict__

@@ -11,13 +11,13 @@ ROOT = Path(__file__).parents[1]
 LONGEST = 90  # words
 # To be shortened; a page that keeps the limit must not stand here.
 TOO_LONG = {
-    "docs/accuracy.md",
+    "docs/accuracy/ett.md",
     "docs/benchmarks.md",
     "docs/darts.md",
     "docs/reliability.md",
     "docs/sktime.md",
 }
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("docs/accuracy/*.md")])
 FENCE = re.compile(r"^ *(```|:::).*?^ *\1 *$", re.M | re.S)
 NO_PROSE = re.compile(r"<!--.*?-->|^#+ .*?$", re.M | re.S)
 # What begins a paragraph of its own without an empty line before it.
