@@ -45,7 +45,7 @@ def test_few_windows_begin_at_all_hours(script):
 def test_the_causes_are_in_the_covariates(sales):
     """What a least-squares fit to the known causes leaves is the noise of 1 that was added."""
     series = sales.targets[0]
-    monday = series.time_index.dayofweek == 0
+    monday = series.time_index.day_of_week == 0
     causes = np.column_stack([np.ones(1000), monday, sales.covariates.future[0].values()])
     effects, _, _, _ = np.linalg.lstsq(causes, series.values()[:, 0], rcond=None)
     np.testing.assert_allclose(effects, [100, 5, -30], atol=0.5)
