@@ -40,7 +40,7 @@ python_maximum_signature_line_length = 88
 
 copybutton_prompt_text = ">>> "
 html_theme = "furo"
-html_title = project
+html_title = f"{project} {release}"
 html_copy_source = False
 html_show_copyright = False
 html_math_renderer = "mathml"
