@@ -74,12 +74,15 @@ class _InformerModule(TrainingRecipe):
 
     def forward(self, x_in: PLModuleInput) -> PLModuleOutput:
         """Forecast ``(B, H, C, P)`` from the tensors of a batch."""
-        past = x_in.past_target
+        return PLModuleOutput(prediction=self.forecast(self._inputs(x_in)))
+
+    def forecast(self, inputs: Inputs) -> torch.Tensor:
+        """Forecast ``(B, H, C, P)`` in the units of the target."""
+        past = inputs.target
         # NOTE[DIFF] the paper scales whole series only; here each window loses level and deviation.
-        forecast = self.network(*self._inputs(x_in)._replace(target=self._normalise(past)))
+        forecast = self.network(*inputs._replace(target=self._normalise(past)))
         # Mixed precision ends here: losses and inverse transforms run in the model's own dtype.
-        forecast = forecast.to(past.dtype)
-        return PLModuleOutput(prediction=self._put_back_level_and_scale(forecast))
+        return self._put_back_level_and_scale(forecast.to(past.dtype))
 
     def _inputs(self, x_in: PLModuleInput) -> Inputs:
         """The network's inputs among those of Darts."""
@@ -115,7 +118,8 @@ class _InformerModule(TrainingRecipe):
         if self.rin is None:
             return forecast
         if not isinstance(self.likelihood, tuple(LOCATION_SCALE)):
-            return self.rin.inverse(forecast)
+            inverse: torch.Tensor = self.rin.inverse(forecast)
+            return inverse
         location = self.rin.inverse(forecast[..., :1])
         # The second parameter passes through a softplus later; its deviation scales, nothing else.
         stretch = self.rin.stdev

@@ -6,11 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from informer_forecaster._network.attention import (
-    FullAttention,
-    MultiHeadAttention,
-    ProbSparseAttention,
-)
+from informer_forecaster._network.attention import FullAttention, ProbSparseAttention
+from informer_forecaster._network.layers import MultiHeadAttention
 from informer_forecaster._network.sparsity import moment_measurement, num_selected
 
 SHAPES = [(1, 1, 1, 1), (2, 1, 7, 4), (1, 3, 33, 8), (3, 4, 96, 16), (2, 2, 250, 5)]

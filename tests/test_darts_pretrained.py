@@ -185,11 +185,11 @@ def test_nothing_is_unpickled(saved, waves):
 
 def test_a_registered_attention_is_saved_by_its_name(tiny_model, waves, tmp_path, monkeypatch):
     """What it computes is code, which whoever loads the model registers."""
-    monkeypatch.setattr(registry, "_FACTORIES", {})
+    monkeypatch.setattr(registry, "_FACTORIES", dict(registry._FACTORIES))
     register_attention("mine", lambda _config, causal, dropout: FullAttention(causal, dropout))
     model = tiny_model(attention="mine").fit(waves())
     model.save_pretrained(tmp_path / "model")
     assert load(tmp_path / "model").predict(4, waves()) == model.predict(4, waves())
-    registry._FACTORIES.clear()
+    del registry._FACTORIES["mine"]
     with pytest.raises(ValueError, match=r"`attention` must be .*'mine'"):
         load(tmp_path / "model")

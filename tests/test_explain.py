@@ -11,7 +11,6 @@ from darts.utils.likelihood_models.torch import GaussianLikelihood, QuantileRegr
 
 from informer_forecaster import register_attention
 from informer_forecaster._network.attention import FullAttention
-from informer_forecaster._network.registry import attention_names
 from informer_forecaster.explain import InformerExplainer
 
 COVARIATES = ("past_covariates", "future_covariates")
@@ -195,8 +194,7 @@ class Strongest(FullAttention):
 
 def test_an_attention_of_the_users_own_is_part_of_the_forecast_only(tiny_model, waves):
     """What it adds counts; which rows it looks at is not made up."""
-    if "strongest" not in attention_names():
-        register_attention("strongest", lambda *_unused: Strongest())
+    register_attention("strongest", lambda *_unused: Strongest())
     model = tiny_model(16, attention="strongest", decoder_causal=False).fit(waves(60))
     result = InformerExplainer(model).explain()
     table = result.get_completeness()

@@ -12,9 +12,9 @@ import torch
 from matplotlib import pyplot as plt
 
 from informer_forecaster import Informer, InformerConfig
-from informer_forecaster._network.attention import MultiHeadAttention
 from informer_forecaster._network.distilling import Distilling
 from informer_forecaster._network.embedding import fold_patches
+from informer_forecaster._network.layers import MultiHeadAttention
 from informer_forecaster._network.sparsity import num_selected
 from informer_forecaster.explain import InformerExplainer
 from informer_forecaster.explain.attention import sites

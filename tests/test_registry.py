@@ -17,7 +17,7 @@ SMALL = {"d_model": 8, "nhead": 2, "dim_feedforward": 8}
 @pytest.fixture(autouse=True)
 def registered(monkeypatch):
     """Start each test with none registered, and leave none behind."""
-    monkeypatch.setattr(registry, "_FACTORIES", {})
+    monkeypatch.setattr(registry, "_FACTORIES", dict(registry._FACTORIES))
 
 
 class Weighted(FullAttention):
@@ -76,7 +76,7 @@ def test_a_saved_model_needs_its_attention_registered(tiny_model, waves, tmp_pat
     register_attention("mine", make)
     path = str(tmp_path / "model.pt")
     tiny_model(attention="mine").fit(waves()).save(path)
-    monkeypatch.setattr(registry, "_FACTORIES", {})
+    monkeypatch.delitem(registry._FACTORIES, "mine")
     with pytest.raises(ValueError, match=r"got 'mine'.*register_attention"):
         InformerModel.load(path)
 

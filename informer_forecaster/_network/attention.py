@@ -1,4 +1,4 @@
-"""Full and ProbSparse attention, and the heads around them: section 3.1 of the paper."""
+"""Full and ProbSparse attention: section 3.1 of the paper."""
 
 from __future__ import annotations
 
@@ -44,6 +44,23 @@ class FullAttention(nn.Module):
         mask = self._draw_key_mask(v)
         values = v if mask is None else v * mask.transpose(2, 3)
         return F.scaled_dot_product_attention(q, k, values, is_causal=self.causal)
+
+    def active(self, q: Tensor, k: Tensor) -> Tensor | None:  # noqa: ARG002
+        """Positions of the queries that attend, ``(B, H, A)``; none if all of them do."""
+        return None
+
+    def weights(self, q: Tensor, k: Tensor, rows: Tensor) -> Tensor:
+        """Weights of the queries ``rows`` ``(B, H, R)`` on the keys, ``(B, H, R, S)``."""
+        chosen = q.gather(2, rows.unsqueeze(3).expand(-1, -1, -1, q.shape[3]))
+        scores = chosen @ k.transpose(2, 3) * k.shape[3] ** -0.5
+        if self.causal:
+            later = torch.arange(k.shape[2], device=k.device) > rows.unsqueeze(3)
+            scores = scores.masked_fill(later, -torch.inf)
+        return scores.softmax(3)
+
+    def sparsity_measurement(self, q: Tensor, k: Tensor) -> Tensor:
+        """Distance of each query's attention from uniform, ``(B, H, L)``; larger is farther."""
+        return moment_measurement(q, k)
 
     def _check_lengths(self, num_queries: int, num_keys: int) -> None:
         if self.causal and num_queries != num_keys:
@@ -93,6 +110,9 @@ class ProbSparseAttention(FullAttention):
     torch.Size([2, 8, 96, 64])
     """
 
+    held: Tensor | None = None
+    """Positions ``(E, H, A)`` of queries to keep active, as a choice among them has no gradient."""
+
     def __init__(
         self,
         sampling_factor: int = 5,
@@ -106,16 +126,32 @@ class ProbSparseAttention(FullAttention):
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Map q ``(B, H, L, D)``, k and v ``(B, H, S, D)`` to ``(B, H, L, D)``."""
-        num_queries, num_keys = q.shape[2], k.shape[2]
-        self._check_lengths(num_queries, num_keys)
-        num_active = num_selected(num_queries, self.sampling_factor)
-        if num_active == num_queries:
-            return super().forward(q, k, v)
+        self._check_lengths(q.shape[2], k.shape[2])
         with without_autocast(q):
-            with torch.no_grad():
-                measurement = self.sparsity_measurement(q, k)
-                active = measurement.topk(num_active, dim=2, sorted=False).indices  # (B, H, A)
-            return attend_sparsely(q, k, v, active, self._draw_key_mask(v), self.causal)
+            active = self.active(q, k)
+            if active is not None:
+                return attend_sparsely(q, k, v, active, self._draw_key_mask(v), self.causal)
+        return super().forward(q, k, v)
+
+    def active(self, q: Tensor, k: Tensor) -> Tensor | None:
+        """Positions of the queries of the largest measurement, ``(B, H, A)``; none if of all."""
+        if self.held is not None:
+            return self.held.repeat(q.shape[0] // len(self.held), 1, 1)
+        num_active = num_selected(q.shape[2], self.sampling_factor)
+        if num_active == q.shape[2]:
+            return None
+        with torch.no_grad():
+            return self.sparsity_measurement(q, k).topk(num_active, dim=2, sorted=False).indices
+
+    def weights(self, q: Tensor, k: Tensor, rows: Tensor) -> Tensor:
+        """Weights of the queries ``rows`` ``(B, H, R)`` on the keys; of lazy ones, uniform."""
+        weights = super().weights(q, k, rows)
+        active = self.active(q, k)
+        if active is None:
+            return weights
+        uniform = super().weights(torch.zeros_like(q), k, rows)
+        is_active = (rows.unsqueeze(3) == active.unsqueeze(2)).any(3, keepdim=True)
+        return torch.where(is_active, weights, uniform)
 
     def sparsity_measurement(self, q: Tensor, k: Tensor) -> Tensor:
         """Distance of each query's attention from uniform, ``(B, H, L)``; larger is farther."""
@@ -127,42 +163,3 @@ class ProbSparseAttention(FullAttention):
         """Positions of the keys that rank the queries, ``(U,)``."""
         num_sampled = num_selected(num_keys, self.sampling_factor)
         return sample_positions(num_keys, num_sampled, random=self.training, device=device)
-
-
-class MultiHeadAttention(nn.Module):
-    """Projections to heads, an attention, and the projection back.
-
-    Parameters
-    ----------
-    attention : torch.nn.Module
-        The attention that runs on the heads.
-    d_model : int
-        Width of the tokens, ``M``.
-    nhead : int
-        Number of heads.
-    """
-
-    def __init__(self, attention: nn.Module, d_model: int, nhead: int) -> None:
-        super().__init__()
-        self.attention = attention
-        self.nhead = nhead
-        # One product for queries, keys and values: rows 0..M are the queries', M..3M the others'.
-        self.query_key_value = nn.Linear(d_model, 3 * d_model)
-        self.output = nn.Linear(d_model, d_model)
-
-    def forward(self, x: Tensor, memory: Tensor | None = None) -> Tensor:
-        """Let tokens x ``(B, N, M)`` attend to memory ``(B, S, M)``, or to themselves."""
-        if memory is None:
-            q, k, v = self._to_heads(self.query_key_value(x), parts=3)
-        else:
-            width = x.shape[2]
-            weight, bias = self.query_key_value.weight, self.query_key_value.bias
-            (q,) = self._to_heads(F.linear(x, weight[:width], bias[:width]), parts=1)
-            k, v = self._to_heads(F.linear(memory, weight[width:], bias[width:]), parts=2)
-        heads = self.attention(q, k, v)  # (B, H, N, D)
-        output: Tensor = self.output(heads.transpose(1, 2).flatten(2))
-        return output
-
-    def _to_heads(self, projected: Tensor, parts: int) -> tuple[Tensor, ...]:
-        """Split ``(B, N, parts*M)`` into ``parts`` of ``(B, H, N, D)`` without a copy."""
-        return projected.unflatten(2, (parts, self.nhead, -1)).permute(2, 0, 3, 1, 4).unbind(0)

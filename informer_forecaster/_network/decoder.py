@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from .attention import FullAttention, MultiHeadAttention
+from .attention import FullAttention
 from .config import InformerConfig
 from .dropout import DropoutFactory
-from .encoder import FeedForward, make_self_attention
+from .layers import FeedForward, MultiHeadAttention, make_self_attention
 
 
 class DecoderLayer(nn.Module):

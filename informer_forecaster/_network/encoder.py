@@ -5,43 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .attention import FullAttention, MultiHeadAttention, ProbSparseAttention
 from .config import InformerConfig
 from .distilling import Distilling
 from .dropout import DropoutFactory
-from .registry import make_registered_attention
-
-
-def make_self_attention(
-    config: InformerConfig, dropout: DropoutFactory, *, causal: bool
-) -> MultiHeadAttention:
-    """Build the self-attention that ``config.attention`` names."""
-    weights_dropout = dropout(config.dropout)
-    attention: nn.Module
-    if config.attention == "prob":
-        factor, sparsity = config.sampling_factor, config.sparsity
-        attention = ProbSparseAttention(factor, causal, weights_dropout, sparsity)
-    elif config.attention == "full":
-        attention = FullAttention(causal=causal, dropout=weights_dropout)
-    else:
-        attention = make_registered_attention(config, causal, weights_dropout)
-    return MultiHeadAttention(attention, config.d_model, config.nhead)
-
-
-class FeedForward(nn.Module):
-    """Position-wise feed-forward network on tokens ``(B, N, M)``."""
-
-    def __init__(self, config: InformerConfig, dropout: DropoutFactory) -> None:
-        super().__init__()
-        self.expand = nn.Linear(config.d_model, config.dim_feedforward)
-        self.activation = nn.GELU() if config.activation == "gelu" else nn.ReLU()
-        self.dropout = dropout(config.dropout)
-        self.contract = nn.Linear(config.dim_feedforward, config.d_model)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map tokens ``(B, N, M)`` to ``(B, N, M)``."""
-        contracted: Tensor = self.contract(self.dropout(self.activation(self.expand(x))))
-        return contracted
+from .layers import FeedForward, make_self_attention
 
 
 class EncoderLayer(nn.Module):

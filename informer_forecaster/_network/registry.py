@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
+
+from .attention import FullAttention, ProbSparseAttention
 
 if TYPE_CHECKING:
     from .config import InformerConfig
 
 AttentionFactory = Callable[["InformerConfig", bool, nn.Module], nn.Module]
 
-BUILT_IN = ("prob", "full")
-_FACTORIES: dict[str, AttentionFactory] = {}
+
+def _make_prob(config: InformerConfig, causal: bool, dropout: nn.Module) -> nn.Module:
+    return ProbSparseAttention(config.sampling_factor, causal, dropout, config.sparsity)
+
+
+def _make_full(config: InformerConfig, causal: bool, dropout: nn.Module) -> nn.Module:  # noqa: ARG001
+    return FullAttention(causal, dropout)
+
+
+_FACTORIES: dict[str, AttentionFactory] = {"prob": _make_prob, "full": _make_full}
 
 
 def register_attention(name: str, factory: AttentionFactory) -> None:
@@ -61,7 +72,7 @@ def register_attention(name: str, factory: AttentionFactory) -> None:
     given: object = name
     if not isinstance(given, str) or not given.strip():
         raise ValueError(f"`name` must be a string that is not empty; got {name!r}.")
-    if name in attention_names():
+    if name in _FACTORIES:
         raise ValueError(
             f"`name` must be none of {_list_names()}, which are taken; got {name!r}. "
             "Choose another."
@@ -71,17 +82,12 @@ def register_attention(name: str, factory: AttentionFactory) -> None:
             "`factory` must be callable with config, causal and dropout, and make a torch module; "
             f"got {factory!r}."
         )
-    _FACTORIES[name] = factory
-
-
-def attention_names() -> tuple[str, ...]:
-    """Name every self-attention that ``attention`` can choose."""
-    return (*BUILT_IN, *_FACTORIES)
+    _FACTORIES[name] = partial(_make_registered, name, factory)
 
 
 def check_attention(name: object) -> None:
     """Raise unless ``name`` is a self-attention of the paper or a registered one."""
-    if not isinstance(name, str) or name not in attention_names():
+    if not isinstance(name, str) or name not in _FACTORIES:
         raise ValueError(
             f"`attention` must be one of {_list_names()}; got {name!r}. One of your own is "
             "registered before it is named or loaded: "
@@ -89,21 +95,19 @@ def check_attention(name: object) -> None:
         )
 
 
-def make_registered_attention(
-    config: InformerConfig, causal: bool, dropout: nn.Module
-) -> nn.Module:
-    """Make the registered self-attention that ``config.attention`` names.
+def make_attention(config: InformerConfig, causal: bool, dropout: nn.Module) -> nn.Module:
+    """Make the self-attention that ``config.attention`` names, of one layer."""
+    return _FACTORIES[config.attention](config, causal, dropout)
 
-    Raises
-    ------
-    ValueError
-        If its factory makes no torch module.
-    """
-    attention: object = _FACTORIES[config.attention](config, causal, dropout)
+
+def _make_registered(
+    name: str, factory: AttentionFactory, config: InformerConfig, causal: bool, dropout: nn.Module
+) -> nn.Module:
+    """Make a user's attention, and check what it is and what it gives."""
+    attention: object = factory(config, causal, dropout)
     if not isinstance(attention, nn.Module):
         raise ValueError(
-            f"the factory of `attention` {config.attention!r} must make a torch.nn.Module; "
-            f"got {attention!r}."
+            f"the factory of `attention` {name!r} must make a torch.nn.Module; got {attention!r}."
         )
     attention.register_forward_hook(_check_output)
     return attention
@@ -121,4 +125,4 @@ def _check_output(attention: nn.Module, inputs: tuple[Tensor, ...], output: obje
 
 
 def _list_names() -> str:
-    return ", ".join(map(repr, attention_names()))
+    return ", ".join(map(repr, _FACTORIES))

@@ -6,7 +6,17 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from informer_forecaster._network.config import check_integer
-from informer_forecaster.adapters._validation import as_list, check_type, label
+from informer_forecaster.adapters._validation import (
+    check_inputs,
+    check_length,
+    check_static_covariates,
+    check_type,
+    label,
+)
+
+from .windows import Given
+
+_COVARIATES = Given._fields[1:]
 
 
 def check_horizons(horizons: int | Iterable[int] | None, longest: int) -> list[int]:
@@ -39,40 +49,21 @@ def check_components(components: str | Sequence[str] | None, known: Sequence[str
     return wanted
 
 
-def check_names(name: str, given: Any, names: Sequence[str]) -> None:
-    """Raise unless every series has the components ``names``, in their order."""
-    for position, one in enumerate(as_list(given)):
-        if list(one.components) != list(names):
+def check_names(name: str, given: Any, like: Any) -> None:
+    """Raise unless every series has the components of the first of ``like``, in their order."""
+    for position, one in enumerate(given or ()):
+        names = list(like[0].components)
+        if list(one.components) != names:
             raise ValueError(
                 f"{label(name, given, position)} must have the components of the background, "
-                f"{list(names)}; got {list(one.components)}. Rename or reorder them."
+                f"{names}; got {list(one.components)}. Rename or reorder them."
             )
 
 
-def check_covariates(name: str, given: Any, series: Any, background: Any) -> None:
-    """Raise unless there is one series of the background's components for each of ``series``."""
-    names = [] if background is None else list(background[0].components)
-    count, expected = len(as_list(given)), len(as_list(series)) if names else 0
-    if count != expected:
-        rule = f"hold {expected} series, one for each foreground series" if names else "be None"
-        raise ValueError(
-            f"`{name}` must {rule}, as the model was fitted with the components {names}; got "
-            f"{count}. Pass what `predict` takes for these series."
-        )
-    check_names(name, given, names)
-
-
-def check_background(model: Any, series: Any, past: Any, future: Any) -> None:
+def check_background(model: Any, given: Given, largest: float) -> None:
     """Raise unless the background has the series and the covariates that the model needs."""
-    given = {"past_covariates": past, "future_covariates": future}
-    for name, one in {"series": series, **given}.items():
-        check_type(f"background_{name}", one)
-    if series is None:
-        if past is not None or future is not None:
-            raise ValueError(
-                "`background_series` must be given with its covariates; got covariates alone. Give "
-                "the series too, or nothing for the series of the fit."
-            )
+    _check_types("background", given)
+    if not given.series:
         if model.training_series is None:
             raise ValueError(
                 "`background_series` must be given, as a model fitted on several series keeps "
@@ -81,13 +72,60 @@ def check_background(model: Any, series: Any, past: Any, future: Any) -> None:
         return
     widths = model.train_sample.component_dims()
     encoded = (0, 0) if model.encoders is None else model.encoders.encoding_n_components
-    for (name, covariates), by_encoders in zip(given.items(), encoded, strict=True):
+    for name, by_encoders in zip(_COVARIATES, encoded, strict=True):
         expected = (widths[name] or 0) - by_encoders
-        counts = [one.n_components for one in as_list(covariates)]
-        wanted = [expected] * len(as_list(series)) if expected else []
+        counts = [one.n_components for one in getattr(given, name) or ()]
+        wanted = [expected] * len(given.series) if expected else []
         if counts != wanted:
             raise ValueError(
                 f"`background_{name}` must have series of the numbers of components {wanted}, as "
                 f"the model was fitted with {expected} of them; got {counts}. Pass what `predict` "
                 "takes for the background series."
             )
+    check_inputs(*given, largest=largest, prefix="background_")
+
+
+def check_foreground(model: Any, given: Given, background: Given, largest: float) -> None:
+    """Raise unless the foreground can be forecast, in the components of the background."""
+    _check_types("foreground", given)
+    if not given.series:
+        return
+    lookback = model.input_chunk_length
+    check_length("foreground_series", given.series, lookback, "input_chunk_length")
+    check_names("foreground_series", given.series, background.series)
+    for name in _COVARIATES:
+        _check_covariates(name, getattr(given, name), given.series, getattr(background, name))
+    if model.uses_static_covariates:
+        check_static_covariates("foreground_series", given.series)
+    check_inputs(
+        [one[-lookback:] for one in given.series],
+        *given[1:],
+        largest=largest,
+        prefix="foreground_",
+        future_steps_ahead=model.output_chunk_shift + model.output_chunk_length,
+    )
+
+
+def _check_types(part: str, given: Given) -> None:
+    for name, series in given._asdict().items():
+        check_type(f"{part}_{name}", series, required=name == "series" and series is not None)
+    if not given.series and (given.past_covariates or given.future_covariates):
+        remedy = "the series of the fit" if part == "background" else "the background"
+        raise ValueError(
+            f"`{part}_series` must be given with its covariates; got covariates alone. Give the "
+            f"series too, or nothing for {remedy}."
+        )
+
+
+def _check_covariates(name: str, given: Any, series: Any, background: Any) -> None:
+    """Raise unless there is one series of the background's components for each of ``series``."""
+    name = f"foreground_{name}"
+    names = [] if background is None else list(background[0].components)
+    count, expected = len(given or ()), len(series) if names else 0
+    if count != expected:
+        rule = f"hold {expected} series, one for each foreground series" if names else "be None"
+        raise ValueError(
+            f"`{name}` must {rule}, as the model was fitted with the components {names}; got "
+            f"{count}. Pass what `predict` takes for these series."
+        )
+    check_names(name, given, background)

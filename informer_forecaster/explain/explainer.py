@@ -6,32 +6,25 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import pandas as pd
-from darts import TimeSeries
-from darts.explainability.explainability import _ForecastingModelExplainer
+from darts.utils.likelihood_models.torch import QuantileRegression
 
 from informer_forecaster._network.config import LARGEST_VALUE, check_choice, check_integer
-from informer_forecaster.adapters._validation import (
-    as_list,
-    check_inputs,
-    check_length,
-    check_type,
-)
 from informer_forecaster.adapters.darts import InformerModel
 
 from .checks import (
     check_background,
     check_components,
-    check_covariates,
+    check_foreground,
     check_horizons,
     check_names,
 )
 from .explanation import Explanation
 from .importance import Tracer
 from .result import InformerExplainabilityResult
-from .windows import arrays_by_kind, background_means, names_of, tensors_of
+from .windows import Given, arrays_by_kind, means_of, names_of, window_of
 
 
-class InformerExplainer(_ForecastingModelExplainer):  # type: ignore[misc]
+class InformerExplainer:
     """Explain forecasts of a fitted :class:`~informer_forecaster.InformerModel`.
 
     What a value adds to the forecast comes from integrated gradients: the change of the forecast on
@@ -88,38 +81,31 @@ class InformerExplainer(_ForecastingModelExplainer):  # type: ignore[misc]
         sort_quantiles: bool = False,
     ) -> None:
         given_model: Any = model
-        if not isinstance(given_model, InformerModel) or not model._fit_called:
+        if not isinstance(given_model, InformerModel) or model.model is None:
             raise ValueError(
                 f"`model` must be a fitted InformerModel; got {given_model!r}. Call "
                 "`model.fit(series)` first."
             )
         self.num_points = check_integer("num_points", num_points, minimum=1)
         self.sort_quantiles = sort_quantiles
-        check_background(
-            model, background_series, background_past_covariates, background_future_covariates
+        background = Given.of(
+            background_series, background_past_covariates, background_future_covariates
         )
         self._largest_value = LARGEST_VALUE[64 if model.model.dtype.itemsize == 8 else 32]
-        check_inputs(
-            background_series,
-            background_past_covariates,
-            background_future_covariates,
-            largest=self._largest_value,
-            prefix="background_",
-        )
-        super().__init__(
-            model,
-            background_series,
-            background_past_covariates,
-            background_future_covariates,
-            requires_background=True,
-            check_component_names=True,
-        )
-        self._means = background_means(
-            model,
-            self.background_series,
-            self.background_past_covariates,
-            self.background_future_covariates,
-        )
+        check_background(model, background, self._largest_value)
+        if not background.series:
+            background = Given.of(
+                model.training_series, model.past_covariate_series, model.future_covariate_series
+            ).without_encodings(model)
+        self.model = model
+        for name, series in background._asdict().items():
+            check_names(f"background_{name}", series, series)
+        self._background = background
+        self._means = means_of(model, background.encoded(model))
+        components = background.series[0].components
+        if model.likelihood is not None:
+            components = model.likelihood.component_names(components=components)
+        self.target_components_likelihood = [str(name) for name in components]
 
     def explain(
         self,
@@ -160,39 +146,36 @@ class InformerExplainer(_ForecastingModelExplainer):  # type: ignore[misc]
             the background, or covariates are missing.
         """
         check_choice("attention_rows", attention_rows, ("kept", "all"))
-        steps = check_horizons(horizons, self.n)
+        steps = check_horizons(horizons, self.model.output_chunk_length)
         names = check_components(target_components, self.target_components_likelihood)
-        given = (foreground_series, foreground_past_covariates, foreground_future_covariates)
-        self._check_foreground(*given)
-        lists = [as_list(one) for one in self._process_foreground(*given)[:3]]
-        explanations = [
-            self._explain_one(
-                {
-                    "series": series,
-                    "past_covariates": lists[1][position] if lists[1] else None,
-                    "future_covariates": lists[2][position] if lists[2] else None,
-                },
-                steps,
-                names,
-                all_rows=attention_rows == "all",
-            )
-            for position, series in enumerate(lists[0])
-        ]
-        return InformerExplainabilityResult(explanations)
+        given = Given.of(
+            foreground_series, foreground_past_covariates, foreground_future_covariates
+        )
+        check_foreground(self.model, given, self._background, self._largest_value)
+        if foreground_series is None:
+            given = self._background
+        given = given.encoded(self.model)
+        all_rows = attention_rows == "all"
+        return InformerExplainabilityResult(
+            [
+                self._explain_one(given.one(position), steps, names, all_rows=all_rows)
+                for position in range(len(given.series))
+            ]
+        )
 
     def _explain_one(
-        self, given: dict[str, Any], horizons: list[int], names: list[str], *, all_rows: bool
+        self, given: Given, horizons: list[int], names: list[str], *, all_rows: bool
     ) -> Explanation:
-        dataset = self._dataset(given)
-        sample, series = dataset[0], given["series"]
-        inputs = tensors_of(sample)
-        lookback = self.model.input_chunk_length
-        ahead = pd.Index([sample.pred_time + step * series.freq for step in range(self.n)])
+        model, series = self.model, given.series[0]
+        lookback, horizon = model.input_chunk_length, model.output_chunk_length
+        start = series.end_time() + (1 + model.output_chunk_shift) * series.freq
+        ahead = pd.Index([start + step * series.freq for step in range(horizon)])
         times = series.time_index[-lookback:].append(ahead)
-        tracer = Tracer(self.model.model, inputs, sort_quantiles=self.sort_quantiles)
-        baseline = {name: self._means[name].expand_as(x) for name, x in inputs.items()}
+        # Only quantiles are in an order.
+        sort = self.sort_quantiles and isinstance(model.likelihood, QuantileRegression)
+        tracer = Tracer(model.model, window_of(model, given), sort_quantiles=sort)
         outputs = [self.target_components_likelihood.index(name) for name in names]
-        attribution = tracer.attribute(baseline, horizons, outputs, self.num_points)
+        attribution = tracer.attribute(self._means, horizons, outputs, self.num_points)
         maps = tracer.attention(times, list(series.components), all_rows=all_rows)
         return Explanation(
             times=times,
@@ -202,44 +185,8 @@ class InformerExplainer(_ForecastingModelExplainer):  # type: ignore[misc]
             components=tuple(names),
             forecast=attribution.forecast.numpy(),
             baseline=attribution.baseline.numpy(),
-            added=arrays_by_kind(attribution.added),
-            names=names_of(self.model, dataset),
+            added=arrays_by_kind(model, attribution.added, series),
+            names=names_of(model, given),
             encoder_layers=tuple(one for one in maps if one.kind == "encoder"),
             decoder_layers=tuple(one for one in maps if one.kind != "encoder"),
-        )
-
-    def _dataset(self, given: dict[str, Any]) -> Any:
-        """Darts' data set of one window, encodings included."""
-        prepared = self.model._setup_for_predict_from_dataset(
-            n=self.n, show_warnings=False, **given
-        )
-        return prepared["dataset"]
-
-    def _check_foreground(self, series: Any, past: Any, future: Any) -> None:
-        given = {"past_covariates": past, "future_covariates": future}
-        known = (self.background_past_covariates, self.background_future_covariates)
-        for name, foreground in {"series": series, **given}.items():
-            is_given = name == "series" and series is not None
-            check_type(f"foreground_{name}", foreground, required=is_given)
-        if series is None:
-            if past is not None or future is not None:
-                raise ValueError(
-                    "`foreground_series` must be given with its covariates; got covariates alone. "
-                    "Give the series too, or nothing for the background."
-                )
-            return
-        lookback = self.model.input_chunk_length
-        check_length("foreground_series", series, lookback, "input_chunk_length")
-        check_names("foreground_series", series, self.target_components)
-        for (name, foreground), background in zip(given.items(), known, strict=True):
-            check_covariates(f"foreground_{name}", foreground, series, background)
-        check_inputs(
-            series[-lookback:]
-            if isinstance(series, TimeSeries)
-            else [one[-lookback:] for one in series],
-            past,
-            future,
-            largest=self._largest_value,
-            prefix="foreground_",
-            future_steps_ahead=self.model.output_chunk_shift + self.model.output_chunk_length,
         )

@@ -1,0 +1,73 @@
+"""What encoder and decoder share: heads around an attention, and the feed-forward network."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .config import InformerConfig
+from .dropout import DropoutFactory
+from .registry import make_attention
+
+
+class MultiHeadAttention(nn.Module):
+    """Projections to heads, an attention, and the projection back.
+
+    Parameters
+    ----------
+    attention : torch.nn.Module
+        The attention that runs on the heads.
+    d_model : int
+        Width of the tokens, ``M``.
+    nhead : int
+        Number of heads.
+    """
+
+    def __init__(self, attention: nn.Module, d_model: int, nhead: int) -> None:
+        super().__init__()
+        self.attention = attention
+        self.nhead = nhead
+        # One product for queries, keys and values: rows 0..M are the queries', M..3M the others'.
+        self.query_key_value = nn.Linear(d_model, 3 * d_model)
+        self.output = nn.Linear(d_model, d_model)
+
+    def forward(self, x: Tensor, memory: Tensor | None = None) -> Tensor:
+        """Let tokens x ``(B, N, M)`` attend to memory ``(B, S, M)``, or to themselves."""
+        if memory is None:
+            q, k, v = self._to_heads(self.query_key_value(x), parts=3)
+        else:
+            width = x.shape[2]
+            weight, bias = self.query_key_value.weight, self.query_key_value.bias
+            (q,) = self._to_heads(F.linear(x, weight[:width], bias[:width]), parts=1)
+            k, v = self._to_heads(F.linear(memory, weight[width:], bias[width:]), parts=2)
+        heads = self.attention(q, k, v)  # (B, H, N, D)
+        output: Tensor = self.output(heads.transpose(1, 2).flatten(2))
+        return output
+
+    def _to_heads(self, projected: Tensor, parts: int) -> tuple[Tensor, ...]:
+        """Split ``(B, N, parts*M)`` into ``parts`` of ``(B, H, N, D)`` without a copy."""
+        return projected.unflatten(2, (parts, self.nhead, -1)).permute(2, 0, 3, 1, 4).unbind(0)
+
+
+def make_self_attention(
+    config: InformerConfig, dropout: DropoutFactory, *, causal: bool
+) -> MultiHeadAttention:
+    """Build the self-attention that ``config.attention`` names."""
+    attention = make_attention(config, causal, dropout(config.dropout))
+    return MultiHeadAttention(attention, config.d_model, config.nhead)
+
+
+class FeedForward(nn.Module):
+    """Position-wise feed-forward network on tokens ``(B, N, M)``."""
+
+    def __init__(self, config: InformerConfig, dropout: DropoutFactory) -> None:
+        super().__init__()
+        self.expand = nn.Linear(config.d_model, config.dim_feedforward)
+        self.activation = nn.GELU() if config.activation == "gelu" else nn.ReLU()
+        self.dropout = dropout(config.dropout)
+        self.contract = nn.Linear(config.dim_feedforward, config.d_model)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map tokens ``(B, N, M)`` to ``(B, N, M)``."""
+        contracted: Tensor = self.contract(self.dropout(self.activation(self.expand(x))))
+        return contracted
