@@ -28,7 +28,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
 from contenders import Method, Run
-from covariate_methods import METHODS, applies
+from covariate_methods import METHODS, RATES, applies
 from covariate_scores import score
 from results import append, is_finished, read
 from task import Task
@@ -64,6 +64,7 @@ def read_rows(path: Path = RESULTS) -> Any:
 
 def plan(arguments: argparse.Namespace) -> Iterator[tuple[Cell, Task, Method, Run]]:
     """Give the runs that were asked for: task by task, seed by seed, method by method."""
+    rates = arguments.rates or RATES
     for name in arguments.tasks:
         task = (
             shorten(TASKS[name](arguments.data)) if arguments.smoke else TASKS[name](arguments.data)
@@ -75,7 +76,7 @@ def plan(arguments: argparse.Namespace) -> Iterator[tuple[Cell, Task, Method, Ru
                 if not applies(chosen, task) or (seed != arguments.seeds[0] and not method.seeded):
                     continue
                 stride = step * method.coarser if step > 1 else step
-                for rate in method.rates:
+                for rate in [one for one in method.rates if one is None or one in rates]:
                     run = Run(seed, rate, stride, 1 if arguments.smoke else None)
                     cell = {"task": name, "method": chosen, "rate": rate, "seed": seed}
                     cell |= {"stride": stride, "lookback": task.look_back}
@@ -116,6 +117,7 @@ def read_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--tasks", nargs="+", choices=list(TASKS))
     parser.add_argument("--methods", nargs="+", choices=list(METHODS), default=list(METHODS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--rates", nargs="+", type=float, choices=RATES, help="all by default")
     parser.add_argument("--stride", type=int, help="rows between training windows of all tasks")
     parser.add_argument("--csv", type=Path, default=RESULTS)
     parser.add_argument("--again", action="store_true", help="run what is finished once more")
