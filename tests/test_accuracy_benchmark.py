@@ -172,7 +172,7 @@ def test_a_run_is_resumed(script, tmp_path, monkeypatch):
     start(ett, *command)
     start(ett, *command, "nlinear", "informer[d_model=8]")
     assert ran == ["repeat-last", "nlinear", "informer[d_model=8]"]
-    monkeypatch.setitem(script("methods").TRAINING, "batch_size", 16)
+    monkeypatch.setitem(script("recipe").TRAINING, "batch_size", 16)
     start(ett, *command, "nlinear")
     assert ran[3:] == ["nlinear"]
     rows = script("results").read(path)
@@ -194,7 +194,7 @@ def test_every_method_runs(script, tmp_path, features):
     methods = {
         name
         for name, method in script("methods").METHODS.items()
-        if script("methods").is_installed(method)
+        if script("recipe").is_installed(method)
         and (features == "univariate" or method.kind != "refitted")
     }
     assert set(script("results").read(path)["method"]) == methods

@@ -13,7 +13,8 @@ from typing import Any
 
 from attention_lazy import NAME as FIRST_ORDER
 from attention_variants import VARIANTS
-from methods import METHODS, SLOW, Method, is_installed
+from methods import METHODS
+from recipe import SLOW, Method, is_installed
 
 OF_THE_RECIPE = {"look_back", "output_chunk_length", "windows"}
 

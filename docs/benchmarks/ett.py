@@ -30,7 +30,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import torch
 from ablations import ABLATIONS, find
 from ett_page import PAGE, write_page
-from methods import METHODS, OURS, PATIENCE, Method, is_installed
+from methods import METHODS
 from protocol import (
     DATASETS,
     Parts,
@@ -41,6 +41,7 @@ from protocol import (
     validation_windows,
 )
 from pytorch_lightning.callbacks import EarlyStopping
+from recipe import OURS, PATIENCE, Method, is_installed
 from results import append, is_finished, read
 from tqdm import tqdm
 
