@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,12 +12,20 @@ from informer_forecaster import InformerModel
 
 PAST, FUTURE = "past_covariates", "future_covariates"
 DYNAMIC = [(), (PAST,), (FUTURE,), (PAST, FUTURE)]
-# attention, distil, kind of index: each pair of values occurs
+# attention, distil, kind of index
 VARIANTS = [
     ("prob", True, "datetime"),
     ("prob", False, "range"),
     ("full", True, "range"),
     ("full", False, "datetime"),
+]
+# Every combination of names, static, components and number of series. Attention, distilling and
+# index take turns, such that each pair of values of any two occurs.
+COMBINATIONS = [
+    (*combination, *VARIANTS[(turn + turn // 4) % 4])
+    for turn, combination in enumerate(
+        itertools.product(DYNAMIC, ["none", "shared", "each"], [1, 3], [1, 2])
+    )
 ]
 
 
@@ -45,11 +55,16 @@ def data(waves):
     return make
 
 
-@pytest.mark.parametrize(("attention", "distil", "index"), VARIANTS)
-@pytest.mark.parametrize("number", [1, 2])
-@pytest.mark.parametrize("components", [1, 3])
-@pytest.mark.parametrize("static", ["none", "shared", "each"])
-@pytest.mark.parametrize("names", DYNAMIC)
+def test_pairs_of_values_occur():
+    for one, other in itertools.combinations(range(len(COMBINATIONS[0])), 2):
+        values = [{each[place] for each in COMBINATIONS} for place in (one, other)]
+        pairs = {(each[one], each[other]) for each in COMBINATIONS}
+        assert pairs == set(itertools.product(*values))
+
+
+@pytest.mark.parametrize(
+    ("names", "static", "components", "number", "attention", "distil", "index"), COMBINATIONS
+)
 def test_every_combination_forecasts_and_survives_a_file(
     tiny_model, data, tmp_path, names, static, components, number, attention, distil, index
 ):
