@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
+from darts.models.forecasting.pl_forecasting_module import PLForecastingModule
 from darts.utils.data.torch_datasets.utils import (
     PLModuleInput,
     PLModuleOutput,
@@ -20,15 +20,16 @@ from informer_forecaster._network.config import ARCHITECTURE, DATA_FIELDS, LENGT
 from informer_forecaster._network.dropout import drop
 from informer_forecaster._network.inputs import Inputs
 from informer_forecaster._network.lookback_skip import LookbackSkip
-from informer_forecaster._network.ridge import FOLDS
+from informer_forecaster._training.best_weights import Weights, all_or_nothing
+from informer_forecaster._training.linear_start import SeriesNorm, fit_linear_map
+from informer_forecaster._training.recipe import TrainingRecipe
+from informer_forecaster._training.windows import TrainingWindows, Windows
 
-from ._darts_training import TrainingRecipe
-from ._linear_start import (
+from ._darts_likelihoods import (
     LOCATION_SCALE,
-    SeriesNorm,
-    fit_linear_map,
     invert_softplus,
     moves_with_the_series,
+    parameters_of,
 )
 
 NETWORK_FIELDS = ARCHITECTURE | DATA_FIELDS
@@ -43,7 +44,7 @@ class _Dropout(MonteCarloDropout):
         return drop(input, self.p) if self.mc_dropout_enabled else input
 
 
-class _InformerModule(TrainingRecipe):
+class _InformerModule(TrainingRecipe, PLForecastingModule):
     """The Informer in Darts' Lightning module.
 
     Parameters
@@ -55,6 +56,9 @@ class _InformerModule(TrainingRecipe):
         primitive, as they become hyper-parameters of the checkpoint.
     """
 
+    likelihood: Any  # Darts leaves these without a type
+    rin: Any
+
     def __init__(self, compile_network: bool = False, **kwargs: Any) -> None:
         super().__init__(**{k: v for k, v in kwargs.items() if k not in NETWORK_FIELDS})
         config = {k: v for k, v in kwargs.items() if k in NETWORK_FIELDS | LENGTHS}
@@ -64,7 +68,6 @@ class _InformerModule(TrainingRecipe):
             # Least squares sets it. Trained along, it follows the noise of the gradient.
             skip.requires_grad_(False)
         self._norm_eps = 0.0 if self.rin is None else self.rin.eps
-        self._generators: tuple[torch.Tensor, list[torch.Tensor]] | None = None
         if compile_network:
             # In place, so that the names of the parameters stay. Not `fullgraph`: torch compiles a
             # function for eight networks of a process at most, and then has to run it as it is.
@@ -131,15 +134,13 @@ class _InformerModule(TrainingRecipe):
     # Series are float64 by default, whatever precision the trainer was asked for. The steps cast,
     # as Lightning warns of a module that has its own hook for this.
 
-    def training_step(self, train_batch: TorchTrainingBatch, batch_idx: int) -> torch.Tensor:
+    def training_step(self, train_batch: TorchTrainingBatch, batch_idx: int) -> Any:
         """Compute the training loss of a batch."""
-        loss: torch.Tensor = super().training_step(self._cast(train_batch), batch_idx)
-        return loss
+        return super().training_step(self._cast(train_batch), batch_idx)
 
-    def validation_step(self, val_batch: TorchTrainingBatch, batch_idx: int) -> torch.Tensor:
+    def validation_step(self, val_batch: TorchTrainingBatch, batch_idx: int) -> Any:
         """Compute the validation loss of a batch."""
-        loss: torch.Tensor = super().validation_step(self._cast(val_batch), batch_idx)
-        return loss
+        return super().validation_step(self._cast(val_batch), batch_idx)
 
     def predict_step(
         self, batch: TorchInferenceBatch, batch_idx: int, dataloader_idx: int | None = None
@@ -147,52 +148,44 @@ class _InformerModule(TrainingRecipe):
         """Forecast a batch."""
         return super().predict_step(self._cast(batch), batch_idx, dataloader_idx)
 
-    # A training that was interrupted goes on with the random numbers that it would have drawn next.
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the state of torch's generators, which shuffle, drop and sample keys."""
-        super().on_save_checkpoint(checkpoint)
-        checkpoint["generators"] = (torch.get_rng_state(), torch.cuda.get_rng_state_all())
+    # The start, before Lightning validates it
 
     def on_fit_start(self) -> None:
-        """Put the generators back where the checkpoint left them, if training resumes from one."""
+        """Begin the first training at the best linear forecast."""
         super().on_fit_start()
-        if self._generators is not None and self.trainer.ckpt_path is not None:
-            state, device_states = self._generators
-            torch.set_rng_state(state.cpu())
-            if len(device_states) == torch.cuda.device_count():
-                torch.cuda.set_rng_state_all([each.cpu() for each in device_states])
-        self._generators = None
-
-    def on_train_start(self) -> None:
-        """Begin the first training at the best linear forecast, and let every start compete."""
-        super().on_train_start()
         skip = self.network.lookback_skip
         if skip is not None and skip.is_zero and moves_with_the_series(self.likelihood):
             self._begin_at_linear_forecast(skip)
-        if self.trainer.ckpt_path is None:
-            self.validate_start()
-
-    def _batches_for_the_start(self) -> Iterator[tuple[int, TorchTrainingBatch]]:
-        return ((fold, self._cast(batch)) for fold, batch in self.training_folds(FOLDS))
 
     def _begin_at_linear_forecast(self, skip: LookbackSkip) -> None:
-        found = fit_linear_map(
-            self._batches_for_the_start(),
-            self.rin or SeriesNorm(self._batches_for_the_start(), self.trainer.strategy),
-            self.likelihood,
-            self.trainer.strategy,
-            folds_are_apart=self.count_training_series() >= FOLDS,
-        )
+        def reduce(sums: torch.Tensor) -> torch.Tensor:
+            added: torch.Tensor = self.trainer.strategy.reduce(sums, reduce_op="sum")
+            return added
+
+        windows = TrainingWindows(self.trainer, self._windows)
+        found = fit_linear_map(windows, self.rin or SeriesNorm(windows, reduce), reduce)
         if found is not None:
-            skip.set_map(*found)
+            skip.set_map(*parameters_of(*found, self.likelihood))
             torch.nn.init.zeros_(self.network.projection.weight)
             torch.nn.init.zeros_(self.network.projection.bias)
 
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the state of the generators for the training that may follow."""
-        super().on_load_checkpoint(checkpoint)
-        self._generators = checkpoint.get("generators")
+    def _windows(self, fold: int, batch: TorchTrainingBatch) -> Windows:
+        """Read a batch of Darts for the start."""
+        batch = self._cast(batch)
+        inputs = self._inputs(batch.to_module_input())
+        return Windows(fold, inputs, batch.future_target, batch.sample_weight)
+
+    def blend(self, start: Weights, best: Weights, share: float) -> Weights:
+        """Weights whose forecast goes ``share`` of the way from the start to the best ones.
+
+        The last layer and the linear map add up to the forecast. Where the network took part in the
+        start, no weights lie between two networks: the better ones are taken.
+        """
+        last = ("network.projection.weight", "network.projection.bias")
+        if any(bool(start[name].any()) for name in last):
+            return all_or_nothing(start, best, share)
+        names = [n for n in best if n in last or n.startswith("network.lookback_skip.")]
+        return {**best, **{n: torch.lerp(start[n], best[n], share) for n in names}}
 
     def _cast(self, batch: Batch) -> Batch:
         """Cast the tensors of a batch to the dtype of the weights."""

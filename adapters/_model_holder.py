@@ -23,7 +23,8 @@ from darts import TimeSeries
 from darts.utils.likelihood_models.torch import QuantileRegression
 from tqdm.auto import tqdm  # type: ignore[import-untyped]
 
-from ._best_weights import KeepBestWeights
+from informer_forecaster._training.best_weights import KeepBestWeights
+
 from ._one_at_a_time import one_at_a_time
 from ._sktime_parameters import nearest
 from .darts import InformerModel

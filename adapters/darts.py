@@ -31,8 +31,8 @@ from informer_forecaster._network.config import (
 
 from ._darts_arguments import check_arguments
 from ._darts_files import SavedWholeModel
+from ._darts_likelihoods import moves_with_the_series
 from ._darts_module import _InformerModule
-from ._linear_start import moves_with_the_series
 from ._one_at_a_time import one_at_a_time
 from ._sample_paths import numpy_seeded_as_torch
 from ._validation import (
@@ -457,6 +457,8 @@ class InformerModel(SavedWholeModel):
         keeps_best = model.keeps_best_weights(trainer) and len(datamodule.val_dataloader()) > 0
         with numpy_seeded_as_torch():
             super()._train(trainer, model, datamodule, load_best and not keeps_best)
+        if load_best and keeps_best:
+            model.count_epochs_of_the_best()
 
     def _predict(self, *args: Any, **kwargs: Any) -> Any:
         with numpy_seeded_as_torch():

@@ -259,6 +259,7 @@ def test_load_best_keeps_the_start_where_no_epoch_is_better(tiny_model, waves, t
     model = tiny_model(model_name="steep", **steep)
     model.fit(waves(), val_series=waves(seed=1), load_best=True)
     assert_equal_weights(model, start)
+    assert model.epochs_trained == 0
 
 
 @pytest.mark.parametrize("change", [{}, {"patch_length": 3}])

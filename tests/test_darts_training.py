@@ -177,8 +177,8 @@ def test_a_trainer_that_is_used_again_brings_no_weights_along(tiny_model, waves)
 def test_the_start_sees_what_a_batch_sampler_draws(tiny_model, waves, monkeypatch):
     seen = []
 
-    def record(batches, *_, **__):
-        seen.extend(len(batch.past_target) for _, batch in batches)
+    def record(windows, *_):
+        seen.extend(len(batch.future) for batch in windows)
 
     monkeypatch.setattr(_darts_module, "fit_linear_map", record)
     series = waves(60)

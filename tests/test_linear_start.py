@@ -8,8 +8,8 @@ import torch
 from darts.utils.likelihood_models import torch as likelihoods
 
 from informer_forecaster import InformerModel
-from informer_forecaster._network import ridge
-from informer_forecaster._network.ridge import FOLDS, PENALTIES, PENALTY, RidgeRegression
+from informer_forecaster._training import ridge
+from informer_forecaster._training.ridge import FOLDS, PENALTIES, PENALTY, RidgeRegression
 from informer_forecaster.adapters import _darts_module
 
 
@@ -225,11 +225,11 @@ def test_a_fold_has_whole_series_where_there_are_enough(tiny_model, waves, monke
     """Windows of one series overlap; one series is cut, as there is nothing else."""
     seen = {}
 
-    def record(batches, *_, folds_are_apart):
-        for fold, batch in batches:
-            levels = set(batch.past_target.mean((1, 2)).div(100).round().tolist())
-            seen.setdefault(fold, set()).update(levels)
-        assert folds_are_apart == (len(lengths) >= FOLDS)
+    def record(windows, *_):
+        for batch in windows:
+            levels = set(batch.inputs.target.mean((1, 2)).div(100).round().tolist())
+            seen.setdefault(batch.fold, set()).update(levels)
+        assert windows.folds_are_apart == (len(lengths) >= FOLDS)
 
     monkeypatch.setattr(_darts_module, "fit_linear_map", record)
     tiny_model(trainer={"limit_train_batches": None}).fit(
@@ -288,3 +288,46 @@ def test_own_maps_survive_every_kind_of_file(with_own_maps, tmp_path):
     for loaded in (InformerModel.load(path), InformerModel.from_pretrained(tmp_path / "directory")):
         assert loaded.predict(4, model.training_series) == expected
     assert other.predict(4, model.training_series) == expected
+
+
+WEIGHTED = {
+    "squared error": {"likelihood": None},
+    "without the norm": {"likelihood": None, "use_reversible_instance_norm": False},
+    "quantiles": {"likelihood": likelihoods.QuantileRegression([0.1, 0.5, 0.9])},
+    "Laplace": {"likelihood": likelihoods.LaplaceLikelihood()},
+}
+
+
+@pytest.mark.parametrize("options", WEIGHTED.values(), ids=WEIGHTED.keys())
+@pytest.mark.parametrize("component", [None, 0])
+def test_targets_without_weight_do_not_matter(tiny_model, waves, with_value, options, component):
+    """Of the last steps, or of one component there; also where a horizon holds both."""
+    series = waves(120, components=2)
+    masked = slice(None) if component is None else component
+    bad = with_value(series, slice(-6, None), 1e5, masked)
+    weight = with_value(series.with_values(np.ones((120, 2))), slice(-6, None), 0.0, masked)
+
+    def forecast(one):
+        trainer = {"limit_train_batches": 1.0}
+        model = tiny_model(n_epochs=2, trainer=trainer, **options).fit(one, sample_weight=weight)
+        return model.predict(
+            4, series[:-6], predict_likelihood_parameters=options["likelihood"] is not None
+        ).values()
+
+    # The batch norm of distilling is over all windows, whatever their weight.
+    np.testing.assert_allclose(forecast(bad), forecast(series), rtol=1e-4)
+
+
+def test_weights_within_a_horizon_lead_to_weighted_least_squares(tiny_model, waves):
+    """Every second step is of another kind and has no weight: the map forecasts the others."""
+    random = np.random.default_rng(0)
+    values = random.normal(size=(600, 1))
+    values[::2] = 5.0
+    odd = np.arange(600)[:, None] % 2
+    series = waves(600).with_values(values)
+    weight = series.with_values(odd.astype(float))
+    trainer = {"limit_train_batches": 1.0}
+    model = tiny_model(n_epochs=0, trainer=trainer, likelihood=None)
+    forecast = model.fit(series, sample_weight=weight).predict(4, series).values()[:, 0]
+    seen = forecast[(np.arange(600, 604) % 2) == 1]
+    assert np.abs(seen - values[1::2].mean()).max() < 0.8

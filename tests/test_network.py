@@ -291,3 +291,47 @@ def test_switches_of_numpy_are_switches() -> None:
     assert InformerConfig(48, 12, 1, distil=np.False_).distil is False
     with pytest.raises(ValueError, match="`sparsity` must be one of"):
         InformerConfig(48, 12, 1, sparsity=np.array(["moment"]))
+
+
+def test_each_component_reads_its_own_static_covariates() -> None:
+    """In a batch of several: those of one sample or of another component must not reach it."""
+    config = InformerConfig(24, 12, num_targets=3, num_static_covariates=2, **SMALL)
+    network = Informer(config).eval()
+    x, static = torch.randn(2, 24, 3), torch.randn(2, 3, 2)
+    together = network(x, None, None, static)
+    order = [2, 0, 1]
+    torch.testing.assert_close(
+        network(x[:, :, order], None, None, static[:, order]), together[:, :, order]
+    )
+    for sample in range(2):
+        alone = network(x[sample : sample + 1], None, None, static[sample : sample + 1])
+        torch.testing.assert_close(alone[0], together[sample])
+    changed = static.clone()
+    changed[1, 2] += 1.0
+    moved = (network(x, None, None, changed) - together).abs().amax(1).squeeze(2) > 1e-6
+    assert moved.tolist() == [[False, False, False], [False, False, True]]
+
+
+@pytest.mark.parametrize("horizon", [10, 12])
+def test_each_step_ahead_has_the_time_stamp_of_its_own_token(horizon: int) -> None:
+    """Also where the last token is not full: patches of the horizon begin at its first step."""
+    config = InformerConfig(
+        16,
+        horizon,
+        num_targets=1,
+        num_future_covariates=1,
+        patch_length=4,
+        start_token_length=4,
+        **SMALL,
+    )
+    network = Informer(config).eval()
+    x, stamps = torch.randn(1, 16, 1), torch.randn(1, 16 + horizon, 1)
+    before = network(x, None, stamps)
+    for step in range(horizon):
+        changed = stamps.clone()
+        changed[0, 16 + step] += 1.0
+        moved = (network(x, None, changed) - before).abs()[0, :, 0, 0] > 1e-6
+        token = step // 4 * 4
+        assert bool(moved[token : token + 4].all())
+        # The decoder is causal: no token before it sees the step.
+        assert not bool(moved[:token].any())

@@ -5,14 +5,23 @@ from __future__ import annotations
 import io
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
+from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import Callback, EarlyStopping
 from pytorch_lightning.strategies import SingleDeviceStrategy
 
 from informer_forecaster import InformerModel
-from informer_forecaster.adapters._best_weights import KeepBestWeights, Validated
-from informer_forecaster.adapters._darts_training import rate_factor
+from informer_forecaster._training.best_weights import KeepBestWeights, Validated
+
+QUIET = {
+    "accelerator": "cpu",
+    "logger": False,
+    "enable_checkpointing": False,
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+}
 
 
 class Losses(Callback):
@@ -45,7 +54,8 @@ def fit(tiny_model, waves, callbacks=(), **options):
 
 def test_training_stops_early_and_keeps_the_best_weights(tiny_model, waves):
     """At this rate the loss soon rises; the last weights would be worse than earlier ones."""
-    model, seen = fit(tiny_model, waves, n_epochs=60, optimizer_kwargs={"lr": 0.03})
+    options = {"n_epochs": 60, "optimizer_kwargs": {"lr": 0.03}, "lookback_skip": False}
+    model, seen = fit(tiny_model, waves, **options)
     best = seen.losses.index(min(seen.losses))
     assert len(seen.losses) == best + 1 + 3 < 60
     for name, value in model.model.state_dict().items():
@@ -70,27 +80,41 @@ def test_what_a_later_training_begins_with_competes_too(tiny_model, waves, optio
 
 
 @pytest.mark.parametrize(
-    ("gains", "is_kept"),
+    ("gains", "share"),
     [
-        ([1, 1, 1, 1, 1, 1, 1, 1, 1, 1], True),
-        ([9, 9, -8, -8, 9, 9, -8, -8, 9, 9], False),  # better on average, by chance
-        ([9, -8, 9, -8, 9], False),
-        ([9, -8, 9, -8], True),  # too few to tell
+        ([1, 1, 1, 1, 1, 1, 1, 1, 1, 1], 1.0),
+        ([9, 9, -8, -8, 9, 9, -8, -8, 9, 9], 2.2**2 / (2.2**2 + 86.7 / 5)),
+        ([1, 2, 3, 4, 5], 9 / (9 + 2.5 / 5)),
+        ([-1, -2, -3, -4, 5], 0.0),
+        ([3], 1.0),  # one stretch cannot tell
     ],
 )
-def test_trained_weights_have_to_beat_the_start_beyond_chance(tiny_model, waves, gains, is_kept):
-    """A lower loss on one stretch of the validation part is no promise for the next."""
+@pytest.mark.parametrize("has_network", [False, True])
+def test_the_network_gets_the_share_that_its_gain_has_earned(
+    tiny_model, waves, gains, share, has_network
+):
+    """A lower loss on one stretch of the validation part is no promise for the next.
+
+    From a linear start the last layer goes a part of the way; between two networks there is none.
+    """
     model = tiny_model().fit(waves())
     keeper = KeepBestWeights(2)
     before = {k: v.clone() for k, v in model.model.state_dict().items()}
+    if not has_network:
+        before.update({k: v * 0 for k, v in before.items() if "network.projection" in k})
     after = {k: v + 1 for k, v in before.items()}
-    keeper.start = Validated(before, torch.zeros(len(gains)))
-    keeper.best = Validated(after, -torch.tensor(gains, dtype=torch.float64))
+    keeper.start = Validated(before, torch.zeros(len(gains)), 0)
+    keeper.best = Validated(after, -torch.tensor(gains, dtype=torch.float64), 1)
     keeper.num_validations = 1
     trainer = SimpleNamespace(val_dataloaders=[1], strategy=SingleDeviceStrategy())
     keeper.on_train_end(trainer, model.model)
-    kept = after if is_kept else before
-    assert all(value.equal(kept[name]) for name, value in model.model.state_dict().items())
+    kept = model.model.state_dict()
+    if has_network:
+        expected = after if share > 0.5 else before
+        assert all(value.equal(expected[name]) for name, value in kept.items())
+    else:
+        for name in ("network.projection.bias", "network.lookback_skip.weight"):
+            torch.testing.assert_close(kept[name], before[name] + share, rtol=0, atol=2e-3)
 
 
 def test_without_a_validation_series_all_epochs_are_trained(tiny_model, waves):
@@ -134,12 +158,13 @@ def as_file(state):
 def test_early_stopping_goes_on_from_its_state():
     """A resumed training must not forget its best weights."""
     first, second = KeepBestWeights(2), KeepBestWeights(2)
-    first.start = Validated({"a": torch.zeros(1)}, torch.tensor([0.7]))
-    first.best = Validated({"a": torch.ones(1)}, torch.tensor([0.5]))
+    first.start = Validated({"a": torch.zeros(1)}, torch.tensor([0.7]), 0)
+    first.best = Validated({"a": torch.ones(1)}, torch.tensor([0.5]), 3)
     first.best_score = torch.tensor(0.5)
     state = torch.load(io.BytesIO(as_file(first.state_dict())), weights_only=True)
     second.load_state_dict(state)
     assert (second.start, second.best) == (first.start, first.best)
+    assert second.best.epoch == 3
     assert float(second.best_score) == 0.5
     third = KeepBestWeights(2)
     third.load_state_dict(KeepBestWeights(2).state_dict())
@@ -167,8 +192,15 @@ def test_the_rate_warms_up_and_decays_over_the_steps_there_are(tiny_model, waves
     """A training of few steps, as an update is, must not spend the first on next to nothing."""
     _, seen = fit(tiny_model, waves, n_epochs=epochs, optimizer_kwargs={"lr": 0.1})
     assert len(seen.rates) <= 2 * epochs
-    expected = [0.1 * rate_factor(step, 2 * epochs) for step in range(len(seen.rates))]
-    assert seen.rates == pytest.approx(expected)
+    num_steps = 2 * epochs
+    warm_up = num_steps / 10
+    for step, rate in enumerate(seen.rates):
+        rise = min(1.0, (step + 1) / (warm_up + 1))
+        fall = 0.5 + 0.5 * np.cos(np.pi * step / num_steps)
+        assert rate == pytest.approx(0.1 * rise * fall)
+    if epochs == 20:
+        # The warm-up of four steps in fifths, on the way of the cosine.
+        assert seen.rates[:5] == pytest.approx([0.02, 0.03994, 0.05963, 0.07891, 0.09755], rel=1e-3)
 
 
 def test_the_gradient_is_clipped_unless_the_trainer_says_otherwise(tiny_model, waves):
@@ -180,3 +212,57 @@ def test_the_gradient_is_clipped_unless_the_trainer_says_otherwise(tiny_model, w
     assert max(own.norms) == pytest.approx(2.0, rel=1e-5)
     _, free = fit(tiny_model, large, trainer={"gradient_clip_val": 0.0})
     assert max(free.norms) > 100.0
+
+
+def test_no_epochs_give_the_linear_forecast(tiny_model, waves):
+    """What training begins at, and nothing of a network that has learnt nothing."""
+    series = waves(120)
+    model = tiny_model(n_epochs=0, trainer={"limit_train_batches": None}).fit(series)
+    assert not model.model.network.projection.weight.any()
+    assert np.abs(model.predict(4).values() - waves(124)[-4:].values()).max() < 0.7
+    assert model.epochs_trained == 0
+
+
+class Spoil(Callback):
+    """Puts a number that is not finite into the weights, as a gradient that overflows does."""
+
+    def on_train_batch_end(self, trainer, pl_module, *_):  # noqa: ARG002
+        with torch.no_grad():
+            pl_module.network.projection.bias.fill_(float("nan"))
+
+
+@pytest.mark.parametrize("epochs", [1, 5])
+def test_weights_that_are_not_finite_never_leave_a_fit(tiny_model, waves, epochs):
+    """An error says what to scale; the forecasts of before are still there."""
+    model = tiny_model(n_epochs=3).fit(waves())
+    expected = model.predict(4)
+    spoilt = Trainer(callbacks=[Spoil()], max_epochs=epochs, **QUIET)
+    with pytest.raises(ValueError, match="Scale the series and the covariates"):
+        model.fit(waves(), trainer=spoilt, epochs=epochs)
+    assert spoilt.current_epoch <= 1
+    assert model.predict(4, waves()) == expected
+
+
+def test_with_a_validation_series_the_last_finite_weights_are_kept(tiny_model, waves):
+    model, _ = fit(tiny_model, waves, callbacks=[Spoil()], n_epochs=5)
+    assert all(bool(p.isfinite().all()) for p in model.model.parameters())
+    assert model.epochs_trained < 5
+
+
+def test_the_start_draws_none_of_the_random_numbers_of_the_training(tiny_model, waves):
+    """With it or without it, training sees the same windows in the same order."""
+
+    class Order(Callback):
+        def __init__(self):
+            self.seen = []
+
+        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):  # noqa: ARG002
+            self.seen.append(batch.past_target.clone())
+
+    def order(**options):
+        watcher = Order()
+        trainer = {"callbacks": [watcher], "limit_train_batches": None}
+        tiny_model(n_epochs=2, trainer=trainer, **options).fit(waves(80))
+        return torch.cat(watcher.seen)
+
+    assert torch.equal(order(), order(lookback_skip=False))

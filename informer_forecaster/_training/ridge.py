@@ -9,7 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-FOLDS = 5
+from .windows import FOLDS
+
 # Shares of the inputs' mean square that are added to each: those that are tried, weakest first.
 PENALTIES = (0.05, 0.2, 0.8, 3.2)
 # Where the rows are too few to try: chosen on the validation parts of ETT.
@@ -91,7 +92,7 @@ class RidgeRegression:
     Examples
     --------
     >>> import torch
-    >>> from informer_forecaster._network.ridge import RidgeRegression
+    >>> from informer_forecaster._training.ridge import RidgeRegression
     >>> x = torch.randn(1000, 1, 3)
     >>> regression = RidgeRegression(3, 2)
     >>> for fold, rows in enumerate(x.split(200)):

@@ -1,0 +1,197 @@
+"""Callbacks of every fit: the best weights are kept, and none that are not finite."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.callbacks import EarlyStopping
+from pytorch_lightning.utilities import rank_zero_warn
+from torch import Tensor
+
+STRETCHES = 5
+
+Weights = dict[str, Tensor]
+
+
+class Validated(NamedTuple):
+    """Weights, their loss on each batch of the validation part, and the epochs they took."""
+
+    weights: Weights
+    losses: Tensor
+    epoch: int
+
+
+class KeepBestWeights(EarlyStopping):
+    """Stop when the validation loss has not fallen for some epochs, and keep the best weights.
+
+    Lightning's check before the training validates the weights that it begins with: they compete.
+    Better ones are kept to the share that their gain has earned, see :func:`earned_share`.
+
+    Parameters
+    ----------
+    patience : int
+        Epochs.
+    """
+
+    def __init__(self, patience: int) -> None:
+        # At the end of an epoch there is no loss where no series validates.
+        super().__init__("val_loss", patience=patience, check_on_train_epoch_end=False)
+        self.best: Validated | None = None
+        self.start: Validated | None = None
+        self.has_ended = False
+        self.num_validations = 0
+        self.measure: Tensor | None = None
+        self._is_resumed = False
+        self._batches: list[tuple[Tensor, Tensor]] = []
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Ask Lightning to check all of the validation part, not two batches."""
+        del pl_module
+        trainer.num_sanity_val_steps = math.inf
+
+    def on_validation_batch_end(self, *arguments: Any) -> None:
+        """Note loss, size and values of a batch; the first two arguments are trainer and module."""
+        loss, batch = arguments[2:4]
+        target = batch.future_target
+        size = target.new_tensor(len(target))
+        self._batches.append((loss.detach(), torch.stack([size, target.abs().sum()])))
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Compare the validation loss, and copy the weights if none was lower."""
+        batches, self._batches = self._batches, []
+        if not batches:
+            return
+        losses, measures = map(torch.stack, zip(*batches, strict=True))
+        total = measures.sum(0)
+        if trainer.sanity_checking:
+            loss = (losses * measures[:, 0]).sum() / total[0]
+            self.best_score = trainer.strategy.reduce(loss, reduce_op="mean")
+            self.start = self.best = Validated(_copy(pl_module), losses, 0)
+            return
+        self.num_validations += 1
+        self._measure(trainer.strategy.reduce(total, reduce_op="sum").cpu())
+        before = float(self.best_score)
+        super().on_validation_end(trainer, pl_module)
+        if float(self.best_score) < before:
+            self.best = Validated(_copy(pl_module), losses, trainer.current_epoch + 1)
+
+    def _measure(self, measure: Tensor) -> None:
+        """Forget the losses of a checkpoint that were measured on another validation part."""
+        known = self.measure
+        if self._is_resumed and (known is None or not torch.allclose(known, measure, rtol=1e-4)):
+            self.best = self.start = None
+            self.best_score, self.wait_count = torch.tensor(math.inf), 0
+        self.measure, self._is_resumed = measure, False
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Put the best weights back, if this training validated: it may go on from one that did."""
+        self.has_ended = True
+        if self.best is None or not trainer.val_dataloaders:
+            return
+        if not self.num_validations:
+            if trainer.current_epoch:
+                rank_zero_warn(
+                    "no epoch of this training was validated, so that its last weights are kept. "
+                    "Validate more often to keep the best ones."
+                )
+            return
+        weights = self.best.weights
+        if self.start is not None and self.best.epoch > self.start.epoch:
+            gains = average_stretches(self.start.losses - self.best.losses)
+            share = earned_share(trainer.strategy.reduce(gains, reduce_op="mean"))
+            blend = getattr(pl_module, "blend", all_or_nothing)
+            weights = blend(self.start.weights, weights, share)
+        pl_module.load_state_dict(weights)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Collect what a training that resumes needs."""
+        validated = {"best": self.best, "start": self.start}
+        tuples = {name: one and tuple(one) for name, one in validated.items()}
+        own = {"measure": self.measure, "num_validations": self.num_validations}
+        return {**super().state_dict(), **tuples, **own}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from the state of a checkpoint."""
+        self.best, self.start = (
+            Validated(*state_dict[name]) if state_dict[name] else None for name in ("best", "start")
+        )
+        self.measure, self._is_resumed = state_dict["measure"], True
+        self.num_validations = state_dict["num_validations"]
+        super().load_state_dict(state_dict)
+
+
+class FiniteWeights(Callback):
+    """Raise where a training ends with weights that are not finite, and put the first ones back."""
+
+    def __init__(self) -> None:
+        self._before: Weights = {}
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Copy the weights that training begins with."""
+        del trainer
+        self._before = _copy(pl_module)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """End a training that nothing can bring back."""
+        if not are_finite(pl_module.state_dict()):
+            trainer.should_stop = True
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Look at the weights that are left, the best ones where a series validated."""
+        del trainer
+        before, self._before = self._before, {}
+        if before and not are_finite(pl_module.state_dict()):
+            pl_module.load_state_dict(before)
+            raise ValueError(
+                "the training ended with weights that are not finite, and its first weights were "
+                "put back. Scale the series and the covariates, for example with "
+                "`darts.dataprocessing.transformers.Scaler`, choose a lower learning rate, or give "
+                "a `val_series`, with which the best weights are kept."
+            )
+
+
+def _copy(module: LightningModule) -> Weights:
+    return {name: value.detach().cpu().clone() for name, value in module.state_dict().items()}
+
+
+def are_finite(weights: Mapping[str, Tensor]) -> bool:
+    """Whether each number of the weights is finite."""
+    return all(bool(value.isfinite().all()) for value in weights.values())
+
+
+def average_stretches(gains: Tensor) -> Tensor:
+    """Average what neighbouring batches gained; a few batches stand for themselves."""
+    return torch.stack(
+        [stretch.mean() for stretch in gains.tensor_split(min(STRETCHES, len(gains)))]
+    )
+
+
+def earned_share(gains: Tensor) -> float:
+    """Give the share of a change that its gains on stretches of the validation part have earned.
+
+    A gain ``g`` with the standard error ``s`` earns ``g**2 / (g**2 + s**2)``: half at one standard
+    error, four fifths at two, nothing below zero. One stretch tells no error, and earns all.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from informer_forecaster._training.best_weights import earned_share
+    >>> round(earned_share(torch.tensor([1.0, 1.2, 0.9, 1.1, 1.0])), 3)
+    0.997
+    >>> round(earned_share(torch.tensor([3.0, -2.0, 1.0, -3.0, 2.0])), 3)
+    0.03
+    """
+    gain = float(gains.mean())
+    if gain <= 0:
+        return 0.0
+    error = float(gains.std()) / math.sqrt(len(gains)) if len(gains) > 1 else 0.0
+    return gain**2 / (gain**2 + error**2)
+
+
+def all_or_nothing(start: Weights, best: Weights, share: float) -> Weights:
+    """Keep the best weights if they have earned half of the change, else those of the start."""
+    return best if share > 0.5 else start

@@ -1,0 +1,144 @@
+"""The linear forecast that training begins at, by ridge regression on the windows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from .ridge import LinearMap, RidgeRegression
+from .windows import TrainingWindows, Windows
+
+# Goes through the windows where weights differ within a horizon: each takes what it may not see
+# from the forecast of the one before, which brings the map closer to weighted least squares.
+WEIGHTED_PASSES = 4
+
+Reduce = Callable[[Tensor], Tensor]
+
+
+class LinearForecast(NamedTuple):
+    """A map from normalised look-backs; ``C`` is 1 where all components share it.
+
+    Weight ``(C, H, L)``, intercept and expected error ``(C, H)``.
+    """
+
+    weight: Tensor
+    intercept: Tensor
+    error: Tensor
+
+
+class SeriesNorm:
+    """Level and deviation of all training windows, for models that take away none of their own.
+
+    Without them the penalty on the intercept would grow with the level of the series.
+
+    Parameters
+    ----------
+    windows : TrainingWindows
+        All of them.
+    reduce : callable
+        Adds up what several processes saw.
+    """
+
+    def __init__(self, windows: TrainingWindows, reduce: Reduce) -> None:
+        sums = torch.zeros(3, 1)
+        for batch in windows:
+            past = batch.inputs.target
+            means, variances = past.mean(1), past.var(1, correction=0)
+            # What has no weight says nothing about the level either.
+            seen = torch.ones_like(means) if batch.weight is None else batch.weight.amax(1) > 0
+            rows = torch.stack([means, variances, torch.ones_like(means)])
+            rows = torch.where(seen > 0, rows, 0.0).sum(1)
+            sums = sums.to(rows) + rows
+        total, squares, count = reduce(sums).unbind()
+        self.mean = total / count  # (C,)
+        # Where all windows are constant, any unit does.
+        self.stdev = torch.where(squares > 0, (squares / count).sqrt(), 1.0)
+
+    def __call__(self, past: Tensor) -> None:
+        """Leave level and deviation as they are, whatever the window."""
+
+    def put_back(self, found: Sequence[Tensor]) -> LinearForecast:
+        """Give the forecast in units of the series.
+
+        Components that share a map have one each then, as their levels differ.
+        """
+        weight, intercept, error = (each.expand(len(self.mean), *each.shape[1:]) for each in found)
+        mean, stdev = (each.to(weight).unsqueeze(1) for each in (self.mean, self.stdev))
+        level = mean * (1 - weight.sum(2))
+        return LinearForecast(weight, intercept * stdev + level, error * stdev)
+
+
+def fit_linear_map(windows: TrainingWindows, norm: Any, reduce: Reduce) -> LinearForecast | None:
+    """Fit the map from normalised look-backs to what follows; ``None`` where all is constant.
+
+    Parameters
+    ----------
+    windows : TrainingWindows
+        All of them.
+    norm : darts.models.components.layer_norm_variants.RINorm or SeriesNorm
+        The instance norm, without a transform of its own, or what stands for one.
+    reduce : callable
+        Adds up what several processes saw.
+    """
+    regression: RidgeRegression | None = None
+    found: LinearMap | None = None
+    for _ in range(WEIGHTED_PASSES):
+        regression, is_uneven = _sum_up(windows, norm, None if found is None else found.weight)
+        if regression is None:
+            return None
+        regression.reduce(reduce)
+        found = regression.solve(folds_are_apart=windows.folds_are_apart)
+        if found is None:
+            return None
+        if not reduce(torch.tensor(float(is_uneven), device=found.weight.device)):
+            break
+    assert regression is not None
+    assert found is not None
+    weight = found.weight
+    # The last input is the deviation of the window: errors are measured in it.
+    squares = regression.sums.inner.sum(0)[:, -1, -1]
+    squares = squares if len(weight) > 1 else squares.sum(0, keepdim=True)
+    # A component whose windows are all constant leaves no error.
+    error = (found.residual / squares.clamp(min=torch.finfo(squares.dtype).tiny)[:, None]).sqrt()
+    forecast = LinearForecast(weight[:, :-1].mT, weight[:, -1], error)
+    return norm.put_back(forecast) if isinstance(norm, SeriesNorm) else forecast
+
+
+def _sum_up(
+    windows: TrainingWindows, norm: Any, weight: Tensor | None
+) -> tuple[RidgeRegression | None, bool]:
+    """Sum all rows up, and tell whether sample weights differ within a horizon."""
+    regression: RidgeRegression | None = None
+    is_uneven = False
+    for batch in windows:
+        x, y = _rows(batch, norm)
+        if batch.weight is not None:
+            weights = batch.weight.transpose(1, 2)  # (B, C, H)
+            most = weights.amax(2, keepdim=True)
+            is_uneven |= bool((weights < most).any())
+            # The loss sees a target of a smaller weight less, and the map as much less of it.
+            seen = (weights / most.clamp(min=torch.finfo(most.dtype).tiny)).to(y)
+            guess = 0.0 if weight is None else (x.unsqueeze(2) @ weight.to(x)).squeeze(2)
+            # Not a product where nothing is seen: what stands there may be of any size.
+            y = torch.where(seen > 0, seen * y, 0.0) + (1 - seen) * guess
+            x, y = most.sqrt() * x, most.sqrt() * y
+        if regression is None:
+            regression = RidgeRegression(x.shape[2], y.shape[2], x.shape[1], x.device)
+        taught = x.any(2).any(1)
+        regression.add(x[taught], y[taught], batch.fold)
+    return regression, is_uneven
+
+
+def _rows(batch: Windows, norm: Any) -> tuple[Tensor, Tensor]:
+    """Inputs ``(B, C, L + 1)`` and outputs ``(B, C, H)``; windows weigh as they do in the loss.
+
+    The loss is in the units of the series: a window counts by the square of its deviation.
+    """
+    past, future = batch.inputs.target, batch.future
+    norm(past)
+    past, future = past - norm.mean, future - norm.mean
+    x = torch.cat([past, norm.stdev.expand_as(past[:, :1])], dim=1)
+    return x.transpose(1, 2), future.transpose(1, 2)

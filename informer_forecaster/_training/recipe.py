@@ -1,0 +1,124 @@
+"""The recipe: how the network is trained unless the user says otherwise, in both adapters."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback, LightningModule
+from pytorch_lightning.callbacks import EarlyStopping
+from pytorch_lightning.trainer.states import TrainerFn
+from torch.optim.lr_scheduler import LambdaLR
+
+from .best_weights import FiniteWeights, KeepBestWeights
+
+PATIENCE = 3
+WARM_UP_STEPS = 100  # at most; never more than a tenth of all steps
+GRADIENT_NORM = 1.0
+
+
+class TrainingRecipe(LightningModule):
+    """Schedule, clipping, early stopping and random numbers of a training.
+
+    Parameters
+    ----------
+    early_stopping_patience : int or None
+        Epochs without a lower validation loss after which training ends, if a series validates.
+    **kwargs
+        Parameters of the class that comes next: a module with an optimizer, and the attribute
+        ``lr_scheduler_cls`` for a scheduler of the user's.
+    """
+
+    lr_scheduler_cls: Any
+
+    def __init__(self, early_stopping_patience: int | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._patience = early_stopping_patience
+        self._generators: tuple[torch.Tensor, list[torch.Tensor]] | None = None
+
+    def configure_optimizers(self) -> Any:
+        """Make the optimizer; the learning rate warms up and decays unless a scheduler is given."""
+        configured: Any = super().configure_optimizers()
+        if self.lr_scheduler_cls is not None:
+            return configured
+        # Counting the steps makes the data loaders, which draws a random number.
+        with torch.random.fork_rng(devices=[]):
+            num_steps = self.trainer.estimated_stepping_batches
+        # Not `LinearLR` and `CosineAnnealingLR`: their state holds the number of steps, and a
+        # training that goes on for more epochs would rise again where the first one ended.
+        scheduler = LambdaLR(configured, lambda step: rate_factor(step, num_steps))
+        return [configured], [{"scheduler": scheduler, "interval": "step"}]
+
+    def configure_callbacks(self) -> list[Callback]:
+        """Stop early, unless the user stops by a rule of their own, and look at the weights."""
+        if self.trainer.state.fn != TrainerFn.FITTING:
+            return []
+        if self._patience is None or not self.keeps_best_weights(self.trainer):
+            return [FiniteWeights()]
+        return [KeepBestWeights(self._patience), FiniteWeights()]
+
+    def keeps_best_weights(self, trainer: Any) -> bool:
+        """Whether a training with this trainer stops early by itself, if a series validates."""
+        # One of an earlier training holds that one's weights, and will be replaced.
+        stoppers = [each for each in trainer.callbacks if isinstance(each, EarlyStopping)]
+        is_given = any(not getattr(each, "has_ended", False) for each in stoppers)
+        return self._patience is not None and not is_given
+
+    def count_epochs_of_the_best(self) -> None:
+        """Let the count of epochs be that of the weights that were kept."""
+        for keeper in self.trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(keeper, KeepBestWeights) and keeper.best is not None:
+                progress = self.trainer.fit_loop.epoch_progress.current
+                progress.processed = progress.completed = keeper.best.epoch
+
+    # A hook and no argument of the trainer: it holds for the user's own trainers, too.
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip the norm of the gradient, unless the trainer was told how to clip."""
+        if gradient_clip_val is None:
+            gradient_clip_val = GRADIENT_NORM
+        self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+
+    # A training that was interrupted goes on with the random numbers that it would have drawn next.
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add the state of torch's generators, which shuffle, drop and sample keys."""
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["generators"] = (torch.get_rng_state(), torch.cuda.get_rng_state_all())
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the state of the generators for the training that may follow."""
+        super().on_load_checkpoint(checkpoint)
+        self._generators = checkpoint.get("generators")
+
+    def on_fit_start(self) -> None:
+        """Put the generators back where the checkpoint left them, if training resumes from one."""
+        super().on_fit_start()
+        if self._generators is not None and self.trainer.ckpt_path is not None:
+            state, device_states = self._generators
+            torch.set_rng_state(state.cpu())
+            if len(device_states) == torch.cuda.device_count():
+                torch.cuda.set_rng_state_all([each.cpu() for each in device_states])
+        self._generators = None
+
+
+def rate_factor(step: int, num_steps: float) -> float:
+    """Share of the learning rate at a step: a linear warm-up, then half a cosine down to zero.
+
+    Examples
+    --------
+    >>> from informer_forecaster._training.recipe import rate_factor
+    >>> [round(rate_factor(step, 1000), 2) for step in (0, 50, 100, 550, 1000)]
+    [0.01, 0.5, 0.98, 0.42, 0.0]
+    """
+    warm_up = min(WARM_UP_STEPS, num_steps / 10)
+    rise = min(1.0, (step + 1) / (warm_up + 1))
+    # Without an end there is nothing to decay towards; without a step there is no rate.
+    progress = 0.0 if math.isinf(num_steps) else min(1.0, step / max(1, num_steps))
+    return rise * (1 + math.cos(math.pi * progress)) / 2

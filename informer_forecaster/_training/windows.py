@@ -1,0 +1,76 @@
+"""The windows that a training begins with, gone through once in their order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import chain, groupby, islice
+from typing import Any, NamedTuple
+
+import torch
+from pytorch_lightning import Trainer
+from torch import Tensor
+from torch.utils.data import DataLoader, Subset
+
+from informer_forecaster._network.inputs import Inputs
+
+FOLDS = 5
+
+
+class Windows(NamedTuple):
+    """A batch of training windows: inputs, the target that follows ``(B, H, C)``, and its weights.
+
+    Weights are ``(B, H, C)``, or ``None`` where all count the same. ``fold`` is a stretch of the
+    data set, and holds whole series where there are enough of them.
+    """
+
+    fold: int
+    inputs: Inputs
+    future: Tensor
+    weight: Tensor | None = None
+
+
+class TrainingWindows:
+    """All windows of one epoch in the order of the data set, as often as they are gone through.
+
+    Parameters
+    ----------
+    trainer : pytorch_lightning.Trainer
+        Of a training that is about to begin.
+    read : callable
+        Makes :class:`Windows` from a fold and a batch on the device of the weights.
+    """
+
+    def __init__(self, trainer: Trainer, read: Callable[[int, Any], Windows]) -> None:
+        self._trainer, self._read = trainer, read
+        loader: Any = trainer.train_dataloader
+        self._loader = loader
+        # Drawing the windows of the epoch must not change what training draws.
+        with torch.random.fork_rng(devices=[]):
+            batches = list(islice(loader.batch_sampler, int(trainer.num_training_batches)))
+        self._indices = sorted(chain.from_iterable(batches))
+        self._batch_size = max(map(len, batches), default=1)
+
+    @property
+    def num_series(self) -> int:
+        """Series that windows are cut from; one where the data set does not tell."""
+        windows = self._loader.dataset
+        per_series = getattr(windows, "max_samples_per_ts", None)
+        return len(windows) // per_series if per_series else 1
+
+    @property
+    def folds_are_apart(self) -> bool:
+        """Whether no two folds have windows of one series."""
+        return self.num_series >= FOLDS
+
+    def __iter__(self) -> Iterator[Windows]:
+        dataset, loader = self._loader.dataset, self._loader
+        size = len(dataset) // self.num_series if self.folds_are_apart else 1
+        parts = len(dataset) // size
+        arguments = {"collate_fn": loader.collate_fn, "num_workers": loader.num_workers}
+        for fold, items in groupby(self._indices, lambda index: index // size * FOLDS // parts):
+            with torch.random.fork_rng(devices=[]):
+                batches = iter(
+                    DataLoader(Subset(dataset, list(items)), self._batch_size, **arguments)
+                )
+            for batch in batches:
+                yield self._read(fold, self._trainer.strategy.batch_to_device(batch))
