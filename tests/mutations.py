@@ -368,3 +368,54 @@ replace(
     "values[steps[key] - 1] * i.scale[:, None]",
     "values[steps[key] - 1] * i.scale[0]",
 )
+
+RECIPE = "test_training_recipe.py"
+replace(
+    50,
+    "all of a gain kept, whatever its error",
+    f"{RECIPE}::test_the_network_gets_the_share_that_its_gain_has_earned",
+    "return gain**2 / (gain**2 + error**2)",
+    "return 1.0",
+)
+replace(
+    51,
+    "the linear start draws random numbers of the training",
+    f"{RECIPE}::test_the_start_draws_none_of_the_random_numbers_of_the_training",
+    "batches = list(islice(loader.batch_sampler, int(trainer.num_training_batches)))",
+    "batches = [torch.rand(9) > 2] and list(loader.batch_sampler) if torch.seed() else []",
+)
+replace(
+    52,
+    "the warm-up off by one",
+    f"{RECIPE}::test_the_rate_warms_up_and_decays_over_the_steps_there_are",
+    "(step + 1) / (warm_up + 1)",
+    "(step + 2) / (warm_up + 1)",
+)
+replace(
+    53,
+    "static covariates of another component",
+    "test_network.py::test_each_component_reads_its_own_static_covariates",
+    "self.static.flatten(0, 1)",
+    "self.static.transpose(0, 1).flatten(0, 1)",
+)
+replace(
+    54,
+    "the last token of the horizon filled up before its first step",
+    "test_network.py::test_each_step_ahead_has_the_time_stamp_of_its_own_token",
+    "ahead = fold_patches(ahead, config.num_patch_steps, pad_left=False)",
+    "ahead = fold_patches(ahead, config.num_patch_steps, pad_left=True)",
+)
+replace(
+    55,
+    "weights that are not finite leave a fit",
+    f"{RECIPE}::test_weights_that_are_not_finite_never_leave_a_fit",
+    "if before and not are_finite(pl_module.state_dict()):",
+    "if not before:",
+)
+replace(
+    56,
+    "weights averaged over the horizon in the linear start",
+    "test_linear_start.py::test_targets_without_weight_do_not_matter",
+    "y = torch.where(seen > 0, seen * y, 0.0) + (1 - seen) * guess",
+    "y = y + 0.0 * guess",
+)

@@ -87,7 +87,9 @@ def test_a_validation_series_is_watched_and_not_learnt(tiny_model, waves, names)
     def fit(factor):
         validation = {f"val_{name}": waves(60, seed=4) * factor for name in names}
         watcher = Watcher()
-        model = tiny_model(n_epochs=3, trainer={"callbacks": [watcher]})
+        # What is kept in the end, the validation decides.
+        options = {"n_epochs": 3, "early_stopping_patience": None}
+        model = tiny_model(**options, trainer={"callbacks": [watcher]})
         model.fit(waves(), val_series=waves(seed=1) * factor, **given, **validation)
         return weights(model), [epoch["val_loss"] for epoch in watcher.epochs]
 

@@ -67,6 +67,8 @@ class KeepBestWeights(EarlyStopping):
             return
         losses, measures = map(torch.stack, zip(*batches, strict=True))
         total = measures.sum(0)
+        if trainer.sanity_checking and trainer.ckpt_path is not None:
+            return  # a training that goes on has its start in its state
         if trainer.sanity_checking:
             loss = (losses * measures[:, 0]).sum() / total[0]
             self.best_score = trainer.strategy.reduce(loss, reduce_op="mean")

@@ -69,7 +69,7 @@ class TrainingRecipe(LightningModule):
         """Let the count of epochs be that of the weights that were kept."""
         for keeper in self.trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(keeper, KeepBestWeights) and keeper.best is not None:
-                progress = self.trainer.fit_loop.epoch_progress.current
+                progress: Any = self.trainer.fit_loop.epoch_progress.current
                 progress.processed = progress.completed = keeper.best.epoch
 
     # A hook and no argument of the trainer: it holds for the user's own trainers, too.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from itertools import chain, groupby, islice
 from typing import Any, NamedTuple
@@ -42,13 +43,24 @@ class TrainingWindows:
 
     def __init__(self, trainer: Trainer, read: Callable[[int, Any], Windows]) -> None:
         self._trainer, self._read = trainer, read
-        loader: Any = trainer.train_dataloader
-        self._loader = loader
-        # Drawing the windows of the epoch must not change what training draws.
+        # Making the loaders and drawing the windows of the epoch must not change what training draws.
         with torch.random.fork_rng(devices=[]):
+            trainer.fit_loop.setup_data()
+            loader: Any = trainer.train_dataloader
             batches = list(islice(loader.batch_sampler, int(trainer.num_training_batches)))
+        self._loader = loader
         self._indices = sorted(chain.from_iterable(batches))
         self._batch_size = max(map(len, batches), default=1)
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def sample(self, most: int) -> list[Windows]:
+        """Keep evenly spaced windows, about as many as ``most``, in batches."""
+        every = max(1, len(self) // max(1, most))
+        chosen = copy.copy(self)
+        chosen._indices = self._indices[every // 2 :: every]
+        return list(chosen)
 
     @property
     def num_series(self) -> int:
