@@ -176,9 +176,13 @@ def test_the_weights_of_a_look_back_skip_move_with_their_distances(saved, length
 
 @pytest.fixture
 def checkpointed(tiny_model, waves, tmp_path):
-    """Fit with checkpoints and a validation series; give the model and where its files are."""
+    """Fit with checkpoints and a validation series; give the model and where its files are.
+
+    Without early stopping: of a network that is kept to a share there is no checkpoint.
+    """
     place = {"model_name": "tiny", "work_dir": str(tmp_path)}
-    model = tiny_model(n_epochs=2, save_checkpoints=True, force_reset=True, **place)
+    options = {"save_checkpoints": True, "force_reset": True, "early_stopping_patience": None}
+    model = tiny_model(n_epochs=2, **options, **place)
     return model.fit(waves(), val_series=waves(seed=1)), place
 
 
@@ -198,7 +202,7 @@ def test_checkpoints_come_back(checkpointed, tiny_model, waves, best):
 @pytest.mark.parametrize("best", [True, False])
 def test_a_checkpoint_of_a_trainer_of_ones_own_comes_back(tiny_model, waves, tmp_path, best):
     place = {"model_name": "own", "work_dir": str(tmp_path)}
-    model = tiny_model(save_checkpoints=True, **place)
+    model = tiny_model(save_checkpoints=True, early_stopping_patience=None, **place)
     callbacks = [c for c in model.trainer_params["callbacks"] if isinstance(c, ModelCheckpoint)]
     quiet = dict.fromkeys(("logger", "enable_progress_bar", "enable_model_summary"), False)
     trainer = Trainer(max_epochs=1, accelerator="cpu", callbacks=callbacks, **quiet)

@@ -43,7 +43,7 @@ class TrainingWindows:
 
     def __init__(self, trainer: Trainer, read: Callable[[int, Any], Windows]) -> None:
         self._trainer, self._read = trainer, read
-        # Making the loaders and drawing the windows of the epoch must not change what training draws.
+        # Making the loaders and drawing the windows must not change what training draws.
         with torch.random.fork_rng(devices=[]):
             trainer.fit_loop.setup_data()
             loader: Any = trainer.train_dataloader
