@@ -20,6 +20,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+
+# The sources beside these tests, whatever the interpreter has installed.
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
 from mutations import MUTATIONS, modules
 
 TESTS = Path(__file__).parent
