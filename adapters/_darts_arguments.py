@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
+import inspect
+from collections.abc import Iterable
 from typing import Any
 
+from darts.models.forecasting.pl_forecasting_module import PLForecastingModule
 from darts.utils.likelihood_models.base import Likelihood
 
 from informer_forecaster._network.config import check_integer, check_switch
@@ -65,3 +69,16 @@ def _check_encoders(encoders: Any) -> None:
             "`add_encoders` must be None or a dictionary, with encoders of one's own in lists, as "
             f"{{'custom': {{'future': [function]}}}}; got {encoders!r}."
         )
+
+
+def check_unknown(cls: type, given: Iterable[str]) -> None:
+    """Raise if no class that ``cls`` is made of has an argument of that name."""
+    known = set(inspect.signature(PLForecastingModule.__init__).parameters)
+    for base in inspect.getmro(cls)[:-1]:
+        known.update(inspect.signature(vars(base).get("__init__", object)).parameters)
+    known -= {"self", "args", "kwargs"}
+    for name in given:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            remedy = f"Did you mean `{near[0]}`?" if near else "Leave it out."
+            raise ValueError(f"`{name}` is no argument of `{cls.__name__}`. {remedy}")

@@ -5,17 +5,26 @@ from __future__ import annotations
 import copy
 import inspect
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
+from numbers import Integral
 from typing import Any, Literal, Self, TypeVar
 
 import pandas as pd
 import torch
 from darts import TimeSeries
+from darts.dataprocessing.encoders import SequentialEncoder
 from darts.models.forecasting.pl_forecasting_module import PLForecastingModule
 from darts.models.forecasting.torch_forecasting_model import (
     MixedCovariatesTorchModel,
     TorchForecastingModel,
+)
+from darts.typing import TimeSeriesLike
+from darts.utils.data import (
+    SequentialTorchInferenceDataset,
+    TorchInferenceDataset,
+    TorchTrainingDataset,
 )
 from darts.utils.data.torch_datasets.utils import TorchTrainingSample
 from darts.utils.serialization import add_safe_globals
@@ -29,24 +38,45 @@ from informer_forecaster._network.config import (
     check_integer,
 )
 
-from ._darts_arguments import check_arguments
-from ._darts_files import SavedWholeModel
-from ._darts_likelihoods import moves_with_the_series
-from ._darts_module import _InformerModule
-from ._one_at_a_time import one_at_a_time
-from ._sample_paths import numpy_seeded_as_torch
-from ._validation import (
+from ._darts_arguments import check_arguments, check_unknown
+from ._darts_calendar import (
+    CALENDAR_CLASSES,
+    check_calendar,
+    fit_lengths,
+    make_encoders,
+    suitable_features,
+)
+from ._darts_checks import (
+    INPUTS,
     as_list,
+    check_accelerator,
+    check_chunks,
     check_inputs,
     check_length,
+    check_lists,
     check_one_path,
     check_static_covariates,
     check_type,
     check_weights,
     label,
+    warn_of_equal_paths,
 )
+from ._darts_columns import (
+    Columns,
+    check_columns,
+    columns_of,
+    in_given_order,
+    order_of,
+    put_in_order,
+    put_training_in_order,
+)
+from ._darts_files import SavedWholeModel
+from ._darts_likelihoods import moves_with_the_series
+from ._darts_module import _InformerModule
+from ._one_at_a_time import alone, one_at_a_time
+from ._sample_paths import numpy_seeded_as_torch
 from .pretrained import load_model, save_model
-from .time_features import FloatArray, TimeFeatures, informative_features
+from .time_features import FloatArray, TimeFeatures
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -55,6 +85,16 @@ def _described_by(method: Any) -> Callable[[Method], Method]:
     """Give a method the signature and the documentation of Darts' own."""
     described: Any = wraps(method)
     return described
+
+
+def arguments_of(method: Callable[..., Any], *args: Any, **kwargs: Any) -> dict[str, Any]:
+    """The arguments of a call by name; a TypeError, as from the call, if they do not fit."""
+    signature = inspect.signature(method)
+    arguments = signature.bind(*args, **kwargs).arguments
+    for name, parameter in signature.parameters.items():
+        if parameter.kind is parameter.VAR_KEYWORD:
+            arguments.update(arguments.pop(name, {}))
+    return arguments
 
 
 class InformerModel(SavedWholeModel):
@@ -240,9 +280,37 @@ class InformerModel(SavedWholeModel):
             model.fit(target, past_covariates=past_cov, future_covariates=future_cov)
             pred = model.predict(6)
         """
+        check_unknown(type(self), kwargs)
         # `self.model_params` would hold a subclass's arguments; these are the ones received here.
-        arguments = {k: v for k, v in locals().items() if k not in ("self", "kwargs", "__class__")}
-        arguments.update(kwargs)
+        arguments: dict[str, Any] = {
+            "input_chunk_length": input_chunk_length,
+            "output_chunk_length": output_chunk_length,
+            "output_chunk_shift": output_chunk_shift,
+            "d_model": d_model,
+            "nhead": nhead,
+            "num_encoder_layers": num_encoder_layers,
+            "num_decoder_layers": num_decoder_layers,
+            "dim_feedforward": dim_feedforward,
+            "dropout": dropout,
+            "activation": activation,
+            "attention": attention,
+            "sampling_factor": sampling_factor,
+            "sparsity": sparsity,
+            "distil": distil,
+            "num_encoder_stacks": num_encoder_stacks,
+            "start_token_length": start_token_length,
+            "patch_length": patch_length,
+            "channel_independent": channel_independent,
+            "lookback_skip": lookback_skip,
+            "decoder_causal": decoder_causal,
+            "padding_mode": padding_mode,
+            "time_features": time_features,
+            "compile_network": compile_network,
+            "use_static_covariates": use_static_covariates,
+            "use_reversible_instance_norm": use_reversible_instance_norm,
+            "early_stopping_patience": early_stopping_patience,
+            **kwargs,
+        }
         architecture = {k: v for k, v in arguments.items() if k in ARCHITECTURE}
         config = InformerConfig(
             input_chunk_length, output_chunk_length, num_targets=1, **architecture
@@ -268,7 +336,8 @@ class InformerModel(SavedWholeModel):
         self.pl_module_params["early_stopping_patience"] = arguments["early_stopping_patience"]
         self._compile_network = compile_network
         self._time_features = time_features
-        self._user_encoders = self.add_encoders
+        self._calendar: TimeFeatures | None = None
+        self._columns: Columns = {}
         self._considers_static_covariates = use_static_covariates
 
     @classmethod
@@ -337,93 +406,167 @@ class InformerModel(SavedWholeModel):
             return 0
         return static.shape[1] if self._architecture["channel_independent"] else static.size
 
-    # Calendar features
+    # Calendar features: encoders of ours, which `add_encoders` does not show
 
-    def _encoders_with(self, features: TimeFeatures | None) -> dict[str, Any] | None:
-        """The user's encoders, and ``features`` as a further one."""
-        if features is None:
-            return self._user_encoders
-        encoders = dict(self._user_encoders or {})
-        custom = dict(encoders.get("custom") or {})
-        custom["future"] = [*custom.get("future", []), features]
-        return {**encoders, "custom": custom}
+    def initialize_encoders(self, default: bool = False) -> SequentialEncoder:
+        """Make the encoders of `add_encoders` and those of the calendar, once it is chosen."""
+        if default:
+            return super().initialize_encoders(default)
+        return make_encoders(self.add_encoders, self._calendar, *self._lengths)
 
-    def _choose_time_features(self, series: list[TimeSeries]) -> TimeFeatures | None:
-        """The features that suit all series, or none for an integer index."""
-        if not self._time_features:
-            return None
-        names, *others = (
-            informative_features(one.freq) if one.has_datetime_index else () for one in series
-        )
-        differing = next((i for i, other in enumerate(others, start=1) if other != names), None)
-        if differing is not None:
-            raise ValueError(
-                "`series` must have one kind of time index for `time_features`; got steps of "
-                f"{series[0].freq_str} and, in series[{differing}], {series[differing].freq_str}. "
-                "Resample them, or choose `time_features=False`."
-            )
-        if self.model is None:
-            if names and self._time_features is True:
-                span = max(one.end_time() + one.freq - one.start_time() for one in series)
-                names = informative_features(series[0].freq, span)
-            return TimeFeatures(names) if names else None
-        features = _time_features_in(self.add_encoders)
-        # The longest cycles come last: a short first fit left these out.
-        if features is not None and features.names != names[: len(features.names)]:
-            raise ValueError(
-                f"`series` must have the calendar features that the weights were trained with, "
-                f"{features}; got steps of {series[0].freq_str}. Train a new model, or, for "
-                "weights that suit every step, train them with `time_features=False`."
-            )
-        return features
+    @property
+    def _lengths(self) -> tuple[int, int]:
+        """Steps before and after the forecast origin."""
+        return self.input_chunk_length, self.output_chunk_shift + self.output_chunk_length
 
     def _load_encoders(self, tfm_save: TorchForecastingModel, load_encoders: bool) -> Any:
-        self.add_encoders = self._encoders_with(_time_features_in(tfm_save.add_encoders))
+        self._calendar = getattr(tfm_save, "_calendar", None)
+        self._columns = getattr(tfm_save, "_columns", {})
         encoders, add_encoders = super()._load_encoders(tfm_save, load_encoders)
-        for encoder in (*encoders.past_encoders, *encoders.future_encoders):
-            # The saved model's lengths may differ from this model's.
-            encoder.index_generator.input_chunk_length = self.input_chunk_length
-            encoder.index_generator.output_chunk_length = self._target_window_lengths[1]
+        fit_lengths(encoders, *self._lengths)  # the saved model's lengths may be others
         return encoders, add_encoders
 
-    # Checks before work starts
+    # Public doors: checks before Darts begins to work
 
-    def _setup_for_fit_from_dataset(self, series: Any, **kwargs: Any) -> Any:
+    @_described_by(MixedCovariatesTorchModel.fit)
+    def fit(self, series: TimeSeriesLike, *args: Any, **kwargs: Any) -> Self:
+        """Check what is given and train."""
+        given = arguments_of(super().fit, series, *args, **kwargs)
+        with alone(), self._learning(given):
+            super().fit(**given)
+        return self
+
+    @_described_by(MixedCovariatesTorchModel.lr_find)
+    def lr_find(self, series: TimeSeriesLike, *args: Any, **kwargs: Any) -> Any:
+        """Check what is given and try learning rates."""
+        given = arguments_of(super().lr_find, series, *args, **kwargs)
+        with alone(), self._learning(given):
+            return super().lr_find(**given)
+
+    @_described_by(MixedCovariatesTorchModel.scale_batch_size)
+    def scale_batch_size(self, series: TimeSeriesLike, *args: Any, **kwargs: Any) -> Any:
+        """Check what is given and try batch sizes."""
+        given = arguments_of(super().scale_batch_size, series, *args, **kwargs)
+        if given.get("method", "fit") != "fit":
+            with alone():
+                self._prepare_forecast(given)
+                return super().scale_batch_size(**given)
+        with alone(), self._learning(given):
+            return super().scale_batch_size(**given)
+
+    @_described_by(MixedCovariatesTorchModel.fit_from_dataset)
+    def fit_from_dataset(
+        self, train_dataset: TorchTrainingDataset, *args: Any, **kwargs: Any
+    ) -> Self:
+        """Check what is given and train."""
+        given = arguments_of(super().fit_from_dataset, train_dataset, *args, **kwargs)
+        self._check_device(given)
+        for name in ("train_dataset", "val_dataset"):
+            data = given.get(name)
+            if isinstance(data, TorchTrainingDataset) and len(data):
+                check_chunks(name, data[0], self.input_chunk_length, self.output_chunk_length)
+        if self.model is None and not self._columns:
+            self._columns = columns_of({"series": getattr(train_dataset, "series", None)})
+        for name in ("train_dataset", "val_dataset"):
+            check_columns(name, given.get(name), self._columns)
+        with alone(), numpy_seeded_as_torch():
+            super().fit_from_dataset(**given)
+        return self
+
+    @_described_by(MixedCovariatesTorchModel.predict)
+    def predict(
+        self, n: int, series: TimeSeriesLike | None = None, *args: Any, **kwargs: Any
+    ) -> Any:
+        """Check what is given and forecast."""
+        if not isinstance(n, Integral | float | str) and n is not None:
+            raise ValueError(
+                f"`n` must be an integer of at least 1; got {type(n).__name__}. Call "
+                "`predict(n, series)`, with the number of steps first."
+            )
+        given = arguments_of(super().predict, n, series, *args, **kwargs)
+        given["n"] = check_integer("n", n, minimum=1)
+        with alone():
+            orders = self._prepare_forecast(given)
+            return in_given_order(super().predict(**given), series, orders)
+
+    @_described_by(MixedCovariatesTorchModel.historical_forecasts)
+    def historical_forecasts(self, series: TimeSeriesLike, *args: Any, **kwargs: Any) -> Any:
+        """Check what is given and forecast at many origins."""
+        given = arguments_of(super().historical_forecasts, series, *args, **kwargs)
         check_type("series", series, required=True)
-        self._check_precision(kwargs.get("trainer"))
-        largest = self._largest_value(as_list(series)[0], kwargs.get("trainer"))
-        features = self._choose_time_features(as_list(series))
-        for prefix, target in (("", series), ("val_", kwargs.get("val_series"))):
-            check_type(f"{prefix}series", target)
+        with alone():
+            orders = None
+            if given.get("retrain", True) is False and not given.get("data_transformers"):
+                orders = self._prepare_forecast(given)
+            return in_given_order(super().historical_forecasts(**given), series, orders)
+
+    @_described_by(MixedCovariatesTorchModel.predict_from_dataset)
+    def predict_from_dataset(
+        self, n: int, dataset: TorchInferenceDataset, *args: Any, **kwargs: Any
+    ) -> Any:
+        """Check what is given and forecast."""
+        given = arguments_of(super().predict_from_dataset, n, dataset, *args, **kwargs)
+        self._check_device(given)
+        if self.model is not None and isinstance(dataset, SequentialTorchInferenceDataset):
+            self._check_windows(dataset)
+        with alone(), self._on_one_device(), numpy_seeded_as_torch():
+            return super().predict_from_dataset(**given)
+
+    # What the doors have in common
+
+    @contextmanager
+    def _learning(self, given: dict[str, Any]) -> Iterator[None]:
+        """Check the arguments of a training, put columns in order, and note what it learns from."""
+        before = self._calendar, self._columns
+        self._prepare_training(given)
+        try:
+            yield
+        except BaseException:
+            self._calendar, self._columns = before
+            raise
+
+    def _prepare_training(self, given: dict[str, Any]) -> None:
+        check_type("series", given["series"], required=True)
+        self._check_device(given)
+        self._check_precision(given.get("trainer"))
+        largest = self._largest_value(as_list(given["series"])[0], given.get("trainer"))
+        calendar = self._calendar
+        if self.model is None:
+            calendar = suitable_features(as_list(given["series"]), self._time_features)
+        check_calendar("series", given["series"], calendar)
+        for prefix in ("", "val_"):
+            target, past, future = (given.get(f"{prefix}{name}") for name in INPUTS)
             check_inputs(
-                self._trained_part(target, kwargs.get("max_samples_per_ts"), kwargs.get("stride")),
-                kwargs.get(f"{prefix}past_covariates"),
-                kwargs.get(f"{prefix}future_covariates"),
+                target,
+                past,
+                future,
                 largest=largest,
                 prefix=prefix,
-                past_steps_ahead=-self._target_window_lengths[1],
+                past_steps_ahead=-self._lengths[1],
+                trained=self._count_trained(given),
             )
             check_length(
                 f"{prefix}series",
                 target,
-                sum(self._target_window_lengths),
+                sum(self._lengths),
                 "input_chunk_length + output_chunk_shift + output_chunk_length",
             )
-            future = f"{prefix}future_covariates"
-            if features is not None:
-                check_one_path(future, kwargs.get(future))
-            check_weights(f"{prefix}sample_weight", kwargs.get(f"{prefix}sample_weight"))
-            if self.considers_static_covariates:
-                check_static_covariates(f"{prefix}series", target)
-        self.add_encoders = self._encoders_with(features)
-        return super()._setup_for_fit_from_dataset(series=series, **kwargs)
+            if calendar is not None:
+                check_one_path(f"{prefix}future_covariates", future)
+            check_weights(f"{prefix}sample_weight", given.get(f"{prefix}sample_weight"))
+        known = self._columns if self.model is not None else {}
+        columns = put_training_in_order(given, known, static=self.considers_static_covariates)
+        if self.considers_static_covariates:
+            for name in ("series", "val_series"):
+                check_static_covariates(name, given.get(name), largest)
+        self._calendar, self._columns = calendar, columns
 
-    def _trained_part(self, series: Any, samples: int | None, stride: int | None) -> Any:
-        """The end of each series that its last ``samples`` windows, ``stride`` apart, lie in."""
+    def _count_trained(self, given: dict[str, Any]) -> int | None:
+        """Steps at the end of each series that windows are cut from, where these are counted."""
+        samples = given.get("max_samples_per_ts")
         if samples is None:
-            return series
-        used = sum(self._target_window_lengths) + (samples - 1) * (stride or 1)
-        return [one[-used:] for one in as_list(series)]
+            return None
+        return sum(self._lengths) + int((samples - 1) * (given.get("stride") or 1))
 
     def _check_precision(self, trainer: Any) -> None:
         """Raise where Adam would divide zero by zero: its `eps` of 1e-8 is 0 in half precision."""
@@ -450,76 +593,39 @@ class InformerModel(SavedWholeModel):
             wide = self.model.dtype == torch.float64
         return LARGEST_VALUE[64 if wide else 32]
 
-    def _train(
-        self, trainer: Any, model: PLForecastingModule, datamodule: Any, load_best: bool = False
-    ) -> None:
-        # The best weights will be in, those of the start among them, of which there is no file.
-        keeps_best = model.keeps_best_weights(trainer) and len(datamodule.val_dataloader()) > 0
-        with numpy_seeded_as_torch():
-            super()._train(trainer, model, datamodule, load_best and not keeps_best)
-        if load_best and keeps_best:
-            model.count_epochs_of_the_best()
+    def _check_device(self, given: dict[str, Any]) -> None:
+        """Raise if the model's own trainer would ask for a device that is not there."""
+        if given.get("trainer") is None:
+            check_accelerator(self.trainer_params)
 
-    def _predict(self, *args: Any, **kwargs: Any) -> Any:
-        with numpy_seeded_as_torch():
-            return super()._predict(*args, **kwargs)
+    def _prepare_forecast(self, given: dict[str, Any]) -> list[list[int] | None] | None:
+        """Check the arguments of a forecast and put columns in the order of training.
 
-    # Darts keeps trainer, covariates and seed on the model: threads would mix up each other's.
-
-    fit = one_at_a_time(MixedCovariatesTorchModel.fit)
-    fit_from_dataset = one_at_a_time(MixedCovariatesTorchModel.fit_from_dataset)
-    predict_from_dataset = one_at_a_time(MixedCovariatesTorchModel.predict_from_dataset)
-
-    def _setup_for_predict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        # On several devices each process would return the forecasts of its share of the series.
-        given = self.trainer_params
-        devices = given.get("devices")
-        devices = devices[:1] if isinstance(devices, list) else 1
-        self.trainer_params = {**given, "devices": devices, "num_nodes": 1, "strategy": "auto"}
-        try:
-            prepared: dict[str, Any] = super()._setup_for_predict(*args, **kwargs)
-        finally:
-            self.trainer_params = given
-        return prepared
-
-    # Darts looks into the series before it calls a hook.
-
-    @one_at_a_time
-    @_described_by(MixedCovariatesTorchModel.predict)
-    def predict(self, n: int, series: Any = None, *args: Any, **kwargs: Any) -> Any:
-        """Check the arguments and forecast."""
-        check_integer("n", n, minimum=1)
-        check_type("series", series, required=series is not None)
-        return super().predict(n, series, *args, **kwargs)
-
-    @one_at_a_time
-    @_described_by(MixedCovariatesTorchModel.historical_forecasts)
-    def historical_forecasts(self, series: Any, *args: Any, **kwargs: Any) -> Any:
-        """Check the series and forecast at many origins."""
-        check_type("series", series, required=True)
-        signature = inspect.signature(MixedCovariatesTorchModel.historical_forecasts)
-        given = signature.bind_partial(self, series, *args, **kwargs).arguments
-        if given.get("retrain", True) is False:
-            self._check_covariates_given(given)
-        return super().historical_forecasts(series, *args, **kwargs)
-
-    def _setup_for_predict_from_dataset(
-        self, n: int, series: Any = None, **kwargs: Any
-    ) -> dict[str, Any]:
-        target = self.training_series if series is None else series
+        Returns the order of each target's own columns, for the forecast to be given in.
+        """
+        for name in INPUTS:
+            check_type(name, given.get(name))
+        target = given.get("series")
+        if target is None:
+            target = self.training_series
+        else:
+            check_type("series", target, required=True)
+        if self.model is None or target is None:
+            return None  # Darts names what is missing
+        check_lists({name: given.get(name) for name in INPUTS if name != "series"}, target)
         check_length("series", target, self.input_chunk_length, "input_chunk_length")
-        self._check_covariates_given(kwargs)
-        prepared: dict[str, Any] = super()._setup_for_predict_from_dataset(
-            n=n, series=series, **kwargs
-        )
-        return prepared
+        check_calendar("series", target, self._calendar)
+        if self._calendar is not None:
+            check_one_path("future_covariates", given.get("future_covariates"))
+        self._check_covariates_given(given)
+        if self.likelihood is None:
+            warn_of_equal_paths(given, target)
+        orders = order_of(target, self._columns.get("series"))
+        put_in_order(given, self._columns, static=self.considers_static_covariates)
+        return orders
 
     def _check_covariates_given(self, given: dict[str, Any]) -> None:
         """Raise unless covariates are those of training; Darts looks after it added encodings."""
-        for name in ("past_covariates", "future_covariates"):
-            check_type(name, given.get(name))
-        if _time_features_in(self.add_encoders) is not None:
-            check_one_path("future_covariates", given.get("future_covariates"))
         if self.train_sample is None or self.encoders is None:
             return
         widths = self.train_sample.component_dims()
@@ -542,40 +648,56 @@ class InformerModel(SavedWholeModel):
                     "got None. Pass the series that continue those of the training."
                 )
 
-    def _build_inference_dataset(
-        self,
-        n: int,
-        series: Any,
-        past_covariates: Any,
-        future_covariates: Any,
-        stride: int = 0,
-        bounds: Any = None,
-    ) -> Any:
+    def _check_windows(self, dataset: SequentialTorchInferenceDataset) -> None:
+        """Raise unless the windows of a data set have the columns, steps and values they need."""
+        check_calendar("dataset", dataset.series, self._calendar)
+        check_columns("dataset", dataset, self._columns)
         # Forecasts start at the end of a series, or in a backtest within its bounds, both included.
-        spans = [(len(one), len(one)) for one in series] if bounds is None else bounds
-        past_ahead = max(n - self.output_chunk_length, 0)
-        future_ahead = max(n, self.output_chunk_length) + self.output_chunk_shift
+        spans = [(len(one), len(one)) for one in dataset.series]
+        if dataset.bounds is not None:
+            spans = [(int(first), int(last)) for first, last in dataset.bounds]
+        past_ahead = max(dataset.n - self.output_chunk_length, 0)
+        future_ahead = max(dataset.n, self.output_chunk_length) + self.output_chunk_shift
+        largest = self._largest_value(dataset.series[0])
         check_inputs(
             [
                 one[first - self.input_chunk_length : last]
-                for one, (first, last) in zip(series, spans, strict=True)
+                for one, (first, last) in zip(dataset.series, spans, strict=True)
             ],
-            past_covariates,
-            future_covariates,
-            largest=self._largest_value(series[0]),
+            dataset.past_covariates,
+            dataset.future_covariates,
+            largest=largest,
             past_steps_ahead=past_ahead,
             future_steps_ahead=future_ahead,
             remedy=(
-                f"To forecast {n} steps in chunks of {self.output_chunk_length}, past covariates "
-                f"are used to {past_ahead} steps after the series' end, future ones to "
+                f"To forecast {dataset.n} steps in chunks of {self.output_chunk_length}, past "
+                f"covariates are used to {past_ahead} steps after the series' end, future ones to "
                 f"{future_ahead}. Give the missing steps, or a smaller `n`."
             ),
         )
         if self.uses_static_covariates:
-            check_static_covariates("series", series)
-        return super()._build_inference_dataset(
-            n, series, past_covariates, future_covariates, stride=stride, bounds=bounds
-        )
+            check_static_covariates("series", dataset.series, largest)
+
+    @contextmanager
+    def _on_one_device(self) -> Iterator[None]:
+        """On several devices each process would return the forecasts of its share of the series."""
+        given = self.trainer_params
+        devices = given.get("devices")
+        devices = devices[:1] if isinstance(devices, list) else 1
+        self.trainer_params = {**given, "devices": devices, "num_nodes": 1, "strategy": "auto"}
+        try:
+            yield
+        finally:
+            self.trainer_params = given
+
+    def _train(
+        self, trainer: Any, model: PLForecastingModule, datamodule: Any, load_best: bool = False
+    ) -> None:
+        # The best weights will be in, those of the start among them, of which there is no file.
+        keeps_best = model.keeps_best_weights(trainer) and len(datamodule.val_dataloader()) > 0
+        super()._train(trainer, model, datamodule, load_best and not keeps_best)
+        if load_best and keeps_best:
+            model.count_epochs_of_the_best()
 
     # Loading
 
@@ -684,18 +806,13 @@ class InformerModel(SavedWholeModel):
         return model
 
 
-def _time_features_in(encoders: dict[str, Any] | None) -> TimeFeatures | None:
-    """The calendar features among a model's encoders."""
-    future = (encoders or {}).get("custom", {}).get("future", [])
-    return next((encoder for encoder in future if isinstance(encoder, TimeFeatures)), None)
-
-
 def calendar_names(model: InformerModel) -> tuple[str, ...]:
     """Names of the calendar features of a fitted model: its last future covariates."""
-    features = _time_features_in(model.add_encoders)
-    return () if features is None else features.names
+    return () if model._calendar is None else model._calendar.names
 
 
 # Darts' own loaders, among them those of ensembles and conformal models, refuse strange classes. To
 # Darts 0.48.0 the tables of static covariates are strange too.
-add_safe_globals([InformerModel, _InformerModule, TimeFeatures, pd.DataFrame, pd.Series])
+add_safe_globals(
+    [InformerModel, _InformerModule, TimeFeatures, *CALENDAR_CLASSES, pd.DataFrame, pd.Series]
+)

@@ -112,7 +112,10 @@ def describe(model: InformerModel) -> dict[str, JSON]:
         "arguments": {name: plain(name, value) for name, value in arguments.items()},
         "likelihood": _describe_likelihood(model.likelihood),
         "precision": plain("precision", trainer.get("precision")),
-        "time_features": _describe_calendar(model.add_encoders),
+        "time_features": _describe_calendar(model),
+        "columns": {
+            name: None if names is None else list(names) for name, names in model._columns.items()
+        },
         "weights_dtype": str(model.model.dtype).removeprefix("torch."),
         "sample_dtype": str(sample.past_target.dtype),
         "sample_shapes": {k: v and list(v) for k, v in sample.sample_shapes().items()},
@@ -131,8 +134,9 @@ def restore(
     likelihood = _restore_likelihood(config["likelihood"])
     model = cls(**{**arguments, **changes, "pl_trainer_kwargs": trainer}, likelihood=likelihood)
     if config["time_features"] is not None:
-        calendar = TimeFeatures(tuple(config["time_features"]))
-        model.add_encoders = {"custom": {"future": [calendar]}}
+        model._calendar = TimeFeatures(tuple(config["time_features"]))
+    columns = config["columns"].items()
+    model._columns = {name: names and tuple(map(str, names)) for name, names in columns}
     model.encoders = model.initialize_encoders()
     model.train_sample = _sample(config)
     model.output_dim = model.train_sample.future_target.shape[1]
@@ -147,18 +151,14 @@ def restore(
     return model
 
 
-def _describe_calendar(encoders: dict[str, Any] | None) -> JSON:
-    """Names of the calendar features of ours; encoders of the user's are refused."""
-    custom = (encoders or {}).get("custom") or {}
-    future = list(custom.get("future") or ())
-    ours = [one for one in future if type(one) is TimeFeatures]
-    known = (encoders or {}).keys() <= {"custom"} and custom.keys() <= {"future"}
-    if not known or future != ours[:1]:
+def _describe_calendar(model: InformerModel) -> JSON:
+    """Names of the calendar features; encoders of the user's are refused."""
+    if model.add_encoders:
         raise ValueError(
-            f"`add_encoders` cannot be saved as data; got {encoders}. Give the model their values "
-            "as covariates, or keep the whole model with `save`."
+            f"`add_encoders` cannot be saved as data; got {model.add_encoders}. Give the model "
+            "their values as covariates, or keep the whole model with `save`."
         )
-    return list(ours[0].names) if ours else None
+    return None if model._calendar is None else list(model._calendar.names)
 
 
 def _describe_likelihood(likelihood: likelihoods.TorchLikelihood | None) -> JSON:

@@ -18,9 +18,9 @@ _FEATURES: dict[str, tuple[Callable[[pd.DatetimeIndex], object], int, float]] = 
     "second_of_minute": (lambda index: index.second, 59, 1 / 1440),
     "minute_of_hour": (lambda index: index.minute, 59, 1 / 24),
     "hour_of_day": (lambda index: index.hour, 23, 1),
-    "day_of_week": (lambda index: index.dayofweek, 6, 7),
+    "day_of_week": (lambda index: index.day_of_week, 6, 7),
     "day_of_month": (lambda index: index.day - 1, 30, 30),
-    "day_of_year": (lambda index: index.dayofyear - 1, 365, 365),
+    "day_of_year": (lambda index: index.day_of_year - 1, 365, 365),
     "week_of_year": (lambda index: index.isocalendar().week.to_numpy() - 1, 52, 365),
     "month_of_year": (lambda index: index.month - 1, 11, 365),
 }

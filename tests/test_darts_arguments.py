@@ -59,6 +59,57 @@ def test_an_unknown_argument_is_named(tiny_model, typo):
         tiny_model(**{typo: 8})
 
 
+@pytest.mark.parametrize(
+    ("typo", "meant"),
+    [("d_modell", "d_model"), ("n_epoch", "n_epochs"), ("optimiser_kwargs", "optimizer_kwargs")],
+)
+def test_the_argument_that_was_meant_is_named(tiny_model, typo, meant):
+    with pytest.raises(ValueError, match=f"`{typo}` is no argument .*Did you mean `{meant}`"):
+        tiny_model(**{typo: 8})
+
+
+def test_arguments_of_a_subclass_and_of_darts_are_known():
+    """A subclass may pass its own arguments on, as Darts' models do."""
+
+    class Tuned(InformerModel):
+        def __init__(self, *, strength=1.0, **kwargs):
+            super().__init__(**kwargs, strength=strength)
+
+    darts = {"log_tensorboard": False, "force_reset": False, "show_warnings": True}
+    training = {
+        "loss_fn": torch.nn.L1Loss(),
+        "optimizer_cls": torch.optim.SGD,
+        "torch_metrics": None,
+    }
+    given = {"input_chunk_length": 8, "output_chunk_length": 4, **darts, **training}
+    assert Tuned(**given, strength=2.0).model_params["strength"] == 2.0
+    with pytest.raises(ValueError, match="`strenght` is no argument of `Tuned`"):
+        Tuned(**given, strenght=2.0)
+
+
+def test_swapped_arguments_of_predict_are_named_and_no_series_is_shown(tiny_model, waves):
+    series = waves()
+    model = tiny_model().fit(series)
+    for first in (series, [series], series.values(), series.to_dataframe()):
+        with pytest.raises(ValueError, match=r"`n` must .*predict\(n, series\)") as raised:
+            model.predict(first, 4)
+        assert len(str(raised.value)) < 200
+
+
+def test_an_accelerator_that_is_not_there_is_named(tiny_model, waves, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    series = waves()
+    rule = "`pl_trainer_kwargs` asks for accelerator='gpu'.*'cpu'"
+    with pytest.raises(ValueError, match=rule):
+        tiny_model(trainer={"accelerator": "gpu"}).fit(series)
+    model = tiny_model().fit(series)
+    model.trainer_params["accelerator"] = "gpu"  # as in a file from another machine
+    with pytest.raises(ValueError, match=rf"{rule}.*to_cpu"):
+        model.predict(4)
+    model.to_cpu()
+    assert len(model.predict(4)) == 4
+
+
 def test_counts_of_numpy_are_counts(tiny_model, waves):
     """Torch and Lightning take Python's integers only, and a grid search gives numpy's."""
     plain = tiny_model(batch_size=4, n_epochs=2).fit(waves()).predict(4)

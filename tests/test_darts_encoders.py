@@ -143,13 +143,45 @@ def test_features_survive_a_file_with_encoders(tiny_model, waves, tmp_path):
     assert other.predict(9, waves()) == forecast
 
 
+@pytest.mark.parametrize("more", [{}, {"transformer": Scaler()}], ids=["bare", "scaled"])
+def test_encoders_of_loaded_weights_are_taken_over_and_kept(tiny_model, waves, tmp_path, more):
+    """As Darts' own models do: the calendar features are no encoders that the user chose."""
+    own = {"datetime_attribute": {"past": ["day"], "future": ["hour"]}, **more}
+    model = tiny_model(add_encoders=own).fit(waves())
+    forecast = model.predict(4)
+    model.save(str(tmp_path / "model.pt"))
+    new = tiny_model(12, 4)
+    new.load_weights(str(tmp_path / "model.pt"))
+    assert new.add_encoders.keys() == own.keys()
+    assert len(new.predict(4, waves())) == 4
+    same = tiny_model()
+    same.load_weights(str(tmp_path / "model.pt"))
+    assert same.predict(4, waves()) == forecast
+    assert widths(same.fit(waves(seed=1))) == (1, 1 + HOURLY)
+    assert np.isfinite(same.predict(4).values()).all()
+
+
 def test_weights_of_other_encoders_are_refused(tiny_model, waves, tmp_path):
     model = tiny_model(add_encoders={"cyclic": {"future": ["hour"]}}).fit(waves())
-    model.predict(1)
     model.save(str(tmp_path / "model.pt"))
-    for own in (None, {"cyclic": {"future": ["month"]}}):
-        with pytest.raises(ValueError, match=r"[Ee]ncoders"):
-            tiny_model(add_encoders=own).load_weights(str(tmp_path / "model.pt"))
+    with pytest.raises(ValueError, match=r"[Ee]ncoders"):
+        tiny_model(add_encoders={"cyclic": {"future": ["month"]}}).load_weights(
+            str(tmp_path / "model.pt")
+        )
+    with pytest.raises(ValueError, match="created without encoders and encoders were not loaded"):
+        tiny_model().load_weights(str(tmp_path / "model.pt"), load_encoders=False)
+
+
+def test_the_calendar_is_no_encoder_of_the_users(tiny_model, waves, tmp_path):
+    """Weights without encoders move to a model without them, whether they are loaded or not."""
+    model = tiny_model().fit(waves())
+    assert model.add_encoders is None
+    forecast = model.predict(4)
+    model.save(str(tmp_path / "model.pt"))
+    for load in (True, False):
+        other = tiny_model()
+        other.load_weights(str(tmp_path / "model.pt"), load_encoders=load)
+        assert other.predict(4, waves()) == forecast
 
 
 def test_an_integer_index_after_time_stamps_is_refused(tiny_model, waves):

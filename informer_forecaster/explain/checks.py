@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from informer_forecaster._network.config import check_integer
-from informer_forecaster.adapters._validation import (
+from informer_forecaster.adapters._darts_checks import (
     check_inputs,
     check_length,
     check_static_covariates,
@@ -96,7 +96,7 @@ def check_foreground(model: Any, given: Given, background: Given, largest: float
     for name in _COVARIATES:
         _check_covariates(name, getattr(given, name), given.series, getattr(background, name))
     if model.uses_static_covariates:
-        check_static_covariates("foreground_series", given.series)
+        check_static_covariates("foreground_series", given.series, largest)
     check_inputs(
         [one[-lookback:] for one in given.series],
         *given[1:],
