@@ -44,6 +44,17 @@ def test_darts_offers_the_likelihoods_that_are_tested():
     assert {"GaussianLikelihood", "QuantileRegression"} <= {cls.__name__ for cls in LIKELIHOODS}
 
 
+@pytest.mark.parametrize("likelihood", LIKELIHOODS, ids=lambda cls: cls.__name__)
+def test_parameters_that_round_to_zero_are_kept_above_it(tiny_model, waves, likelihood):
+    """A softplus of -1e4 is 0, and no distribution can be sampled at a rate or a scale of 0."""
+    series = data_for(likelihood, waves, 2).astype(np.float32)
+    model = tiny_model(likelihood=likelihood()).fit(series)
+    with torch.no_grad():
+        model.model.network.projection.bias.fill_(-1e4)
+    samples = model.predict(4, num_samples=20, random_state=0).all_values()
+    assert not np.isnan(samples).any()
+
+
 @pytest.mark.parametrize("components", [1, 2])
 @pytest.mark.parametrize("likelihood", LIKELIHOODS, ids=lambda cls: cls.__name__)
 def test_samples_and_parameters_of_every_likelihood(tiny_model, waves, likelihood, components):
@@ -88,6 +99,7 @@ def test_sampling_is_repeatable_by_its_seed(tiny_model, waves):
     assert model.predict(4, num_samples=5, random_state=2) != once
 
 
+@pytest.mark.filterwarnings("ignore:`num_samples=10` gives equal paths")
 @pytest.mark.parametrize("attention", ["prob", "full"])
 def test_monte_carlo_dropout_gives_samples_that_differ(tiny_model, waves, attention):
     """Dropout is off otherwise, in both kinds of attention."""
