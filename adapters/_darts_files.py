@@ -19,7 +19,7 @@ from darts.models.forecasting.torch_forecasting_model import (
     _get_checkpoint_fname,
 )
 
-from ._archives import beside, check_archive, finish_save, mark, mark_of
+from ._files import beside, check_archive, finish_save, mark, mark_of
 from ._one_at_a_time import one_at_a_time
 
 

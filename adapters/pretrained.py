@@ -25,7 +25,7 @@ from darts.utils.likelihood_models import torch as likelihoods
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from ._archives import beside
+from ._files import beside
 from .time_features import TimeFeatures
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from sktime.utils.warnings import warn
 from informer_forecaster._network import InformerConfig
 from informer_forecaster._network.config import LEARNING_RATE
 
-from ._archives import check_archive, flush
+from ._files import check_archive, flush
 from ._global_model import GlobalModel, interpolate_quantiles, rows_to_train
 from ._one_at_a_time import one_at_a_time
 from ._sktime_data import Instance, join_future, make_instances

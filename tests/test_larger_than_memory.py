@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from informer_forecaster.adapters.arrow_files import write_arrow
+from informer_forecaster.adapters.arrow import write_arrow
 
 MEGABYTE = 2**20
 ROOM = 64 * MEGABYTE  # for batches, gradients and what Lightning builds
@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 from informer_forecaster import InformerModel
-from informer_forecaster.adapters.arrow_dataset import ArrowTrainingDataset
+from informer_forecaster.adapters.arrow import ArrowTrainingDataset
 
 path, room, stride, how = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
 quiet = dict.fromkeys(

@@ -22,8 +22,7 @@ from darts.utils.data.torch_datasets.training_dataset import (
 from measuring import describe_machine, time_side_by_side
 
 from informer_forecaster import InformerModel
-from informer_forecaster.adapters.arrow_dataset import ArrowTrainingDataset
-from informer_forecaster.adapters.arrow_files import write_arrow
+from informer_forecaster.adapters.arrow import ArrowTrainingDataset, write_arrow
 
 LENGTHS = (96, 24)
 BATCH = 32

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import pickle
 from dataclasses import fields
 
@@ -13,8 +15,7 @@ import torch
 from darts.utils.data.torch_datasets.training_dataset import SequentialTorchTrainingDataset
 from torch.utils.data import DataLoader
 
-from informer_forecaster.adapters.arrow_dataset import ArrowTrainingDataset
-from informer_forecaster.adapters.arrow_files import parquet_to_arrow, write_arrow
+from informer_forecaster.adapters.arrow import ArrowTrainingDataset, parquet_to_arrow, write_arrow
 
 LENGTHS = (8, 4)
 COVARIATES = {"past_covariates": ["p"], "future_covariates": ["f", "g"]}
@@ -126,7 +127,7 @@ def test_workers_of_their_own_read_the_same(path):
 
 def test_a_parquet_file_is_split_by_its_series(tmp_path, monkeypatch):
     # Blocks of 7 rows: series of 20 begin and end within them.
-    monkeypatch.setattr("informer_forecaster.adapters.arrow_files.ROWS_READ_AT_ONCE", 7)
+    monkeypatch.setattr("informer_forecaster.adapters.arrow.ROWS_READ_AT_ONCE", 7)
     long = pd.concat([table(seed=seed).assign(shop=str(seed)) for seed in range(3)])
     long["day"] = [*pd.date_range("2024-01-01", periods=20)] * 3
     long.to_parquet(tmp_path / "long.parquet")
@@ -220,8 +221,68 @@ def test_files_that_others_wrote_are_checked(tmp_path, columns, message):
         )
 
 
-def test_what_is_no_arrow_file_is_refused(tmp_path):
-    (tmp_path / "text").write_text("a,b\n1,2\n")
+def read_all(path):
+    dataset = ArrowTrainingDataset(path, *LENGTHS, target=["a"], past_covariates=["b"])
+    return [dataset[index] for index in range(len(dataset))]
+
+
+def test_a_row_count_that_was_changed_is_refused_when_the_file_is_opened(tmp_path):
+    """Arrow itself would read what lies in memory after the file."""
+    rows = 41
+    write_arrow(tmp_path / "f.arrow", [pd.DataFrame({"a": np.arange(float(rows))})])
+    whole = (tmp_path / "f.arrow").read_bytes()
+    forged = whole.replace(rows.to_bytes(8, "little"), (1000).to_bytes(8, "little"))
+    assert forged != whole
+    (tmp_path / "f.arrow").write_bytes(forged)
+    with pytest.raises(ValueError, match="must be a whole Arrow file; series 0"):
+        ArrowTrainingDataset(tmp_path / "f.arrow", *LENGTHS, target=["a"])
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="what may crash does so in a fork")
+def test_a_file_with_changed_bytes_is_read_or_refused(tmp_path):
+    """Counts, offsets and types of another size: none may end the process."""
+    write_arrow(tmp_path / "f.arrow", (table(20 + 7 * i, seed=i)[["a", "b"]] for i in range(3)))
+    whole = (tmp_path / "f.arrow").read_bytes()
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            rng = np.random.default_rng(0)
+            for number in [2**63 - 1, 2**64 - 1, 2**40, 2**31, 1000] * 60:
+                content, start = bytearray(whole), int(rng.integers(len(whole) // 8)) * 8
+                content[start : start + 8] = number.to_bytes(8, "little")
+                (tmp_path / "g.arrow").write_bytes(content)
+                with contextlib.suppress(ValueError):
+                    read_all(tmp_path / "g.arrow")
+            code = 0
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_a_window_that_is_not_finite_is_refused(tmp_path):
+    batch = pa.record_batch({"a": np.r_[np.zeros(19), np.nan], "b": np.zeros(20)})
+    with pa.ipc.new_file(str(tmp_path / "theirs"), batch.schema) as writer:
+        writer.write_batch(batch)
+    with pytest.raises(ValueError, match="must hold finite values"):
+        read_all(tmp_path / "theirs")
+
+
+def test_a_planted_link_is_not_followed(tmp_path):
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    folder = tmp_path / "data"
+    folder.mkdir()
+    for name in (".f.arrow.new", "f.arrow", "f.arrow.unfinished"):
+        (folder / name).symlink_to(victim)
+    write_arrow(folder / "f.arrow", [table()])
+    assert victim.read_text() == "mine"
+    assert not (folder / "f.arrow").is_symlink()
+
+
+@pytest.mark.parametrize("text", ["a,b\n1,2\n", ""])
+def test_what_is_no_arrow_file_is_refused(tmp_path, text):
+    (tmp_path / "text").write_text(text)
     with pytest.raises(ValueError, match="`path` must be a file in the Arrow IPC format"):
         ArrowTrainingDataset(tmp_path / "text", *LENGTHS, target=["a"])
     with pytest.raises(ValueError, match="at least one series"):
