@@ -75,7 +75,7 @@ test-newest: $(VENV)-newest/.installed
 	$(VENV)-newest/bin/python -m pytest -m "not slow" $(LIBRARY_TESTS) tests/test_arrow_*.py
 
 RELIABILITY := $(addprefix tests/test_,$(addsuffix .py,\
-	damaged_files interruptions mutations numbers determinism resources concurrency fuzz_darts fuzz_sktime))
+	damaged_files interruptions arrow mutations numbers determinism resources concurrency fuzz_darts fuzz_sktime))
 
 reliability: $(INSTALLED)
 	RELIABILITY_RESULTS=docs/reliability/results.csv $(RUN) -m pytest $(RELIABILITY)

@@ -419,3 +419,61 @@ replace(
     "y = torch.where(seen > 0, seen * y, 0.0) + (1 - seen) * guess",
     "y = y + 0.0 * guess",
 )
+
+DAMAGED, PRETRAINED = "test_damaged_files.py", "test_pretrained_files.py"
+replace(
+    70,
+    "checksums of an archive not looked at",
+    f"{DAMAGED}::test_a_weight_that_changed_is_found",
+    "damaged = archive.testzip()",
+    "damaged = None",
+)
+replace(
+    71,
+    "weights of another save taken for those of the model",
+    f"{DAMAGED}::test_the_weights_of_another_model_are_refused",
+    "if Path(weights).exists() and mark_of(path) != mark_of(weights):",
+    "if Path(weights).exists() and mark_of(path) == 0:",
+)
+replace(
+    72,
+    "a save that was killed between two names not finished",
+    "test_interruptions.py::test_a_save_that_is_killed_before_any_step_leaves_a_whole_model",
+    "if wanted and wanted == mark_of(new) and wanted != mark_of(path):",
+    "if wanted and wanted == mark_of(new) and wanted == mark_of(path):",
+)
+replace(
+    73,
+    "a folder of another program replaced",
+    f"{PRETRAINED}::test_what_this_package_did_not_write_is_left_alone",
+    'return config if isinstance(config, dict) and config.get("format") == FORMAT else None',
+    "return config if isinstance(config, dict) else None",
+)
+replace(
+    74,
+    "a link followed where a model is written",
+    f"{PRETRAINED}::test_what_this_package_did_not_write_is_left_alone",
+    "if folder.is_symlink() or (folder.exists() and not folder.is_dir()):",
+    "if folder.exists() and not folder.is_dir():",
+)
+replace(
+    75,
+    "sizes of a pretrained model not compared with its weights",
+    f"{PRETRAINED}::test_a_damaged_or_forged_directory_is_refused[a weight that is no number]",
+    "_check_weights(_make_network(model, config), weights)",
+    "_make_network(model, config)",
+)
+replace(
+    76,
+    "the weights under their hidden name not found",
+    f"{PRETRAINED}::test_a_save_that_is_killed_leaves_a_whole_model",
+    "for path in (folder / WEIGHTS, beside(folder / WEIGHTS)):",
+    "for path in (folder / WEIGHTS,):",
+)
+replace(
+    77,
+    "row counts of an Arrow file trusted",
+    "test_arrow.py::test_a_row_count_that_was_changed_is_refused_when_the_file_is_opened",
+    "batch.validate()",
+    "batch.num_rows",
+)

@@ -51,16 +51,25 @@ def test_a_killed_training_resumes_to_the_same_weights(tmp_path):
     assert count_survivors("training", tmp_path, range(2)) == 2
 
 
-@pytest.mark.parametrize("task", ["saving", pytest.param("pretrained", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("task", ["saving", "pretrained"])
 def test_a_killed_save_leaves_a_whole_model(tmp_path, task):
     assert count_survivors(task, tmp_path, range(4)) == 4
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("task", ["training", "saving"])
+@pytest.mark.parametrize("task", ["training", "saving", "pretrained"])
 def test_processes_killed_at_many_moments_lose_nothing(task, tmp_path, record_cases):
     survived = count_survivors(task, tmp_path, range(100, 120))
-    record_cases(f"killed while {task}", 20, survived, "pytest tests/test_interruptions.py")
+    what = {"pretrained": "saving as data"}.get(task, task)
+    record_cases(f"killed while {what}", 20, survived, "pytest tests/test_interruptions.py")
+
+
+def forecast_of(path):
+    """Forecast by what is there, or say why nothing is."""
+    try:
+        return InformerModel.load(path).predict(4)
+    except ValueError as error:
+        return str(error)
 
 
 STEPS = ["mark the model", "mark the weights", "rename the weights", "rename the model"]
@@ -99,7 +108,7 @@ def test_a_save_that_is_killed_before_any_step_leaves_a_whole_model(
             os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
     expected = old if step <= STEPS.index("rename the weights") else new
-    assert InformerModel.load(path).predict(4) == expected.predict(4)
+    assert forecast_of(path) == expected.predict(4)
     new.save(path)
     assert sorted(file.name for file in tmp_path.iterdir()) == ["model.pt", "model.pt.ckpt"]
 

@@ -297,7 +297,11 @@ def test_a_save_that_is_killed_leaves_a_whole_model(copied, tiny_model, waves, m
             os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
     expected = new if steps == 3 else old
-    assert load(copied).predict(4, waves()) == expected.predict(4, waves())
+    try:
+        forecast = load(copied).predict(4, waves())
+    except ValueError as error:
+        forecast = str(error)
+    assert forecast == expected.predict(4, waves())
     new.save_pretrained(copied)
     assert load(copied).predict(4, waves()) == new.predict(4, waves())
     assert sorted(path.name for path in copied.iterdir()) == ["config.json", "model.safetensors"]
