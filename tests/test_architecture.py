@@ -37,7 +37,7 @@ LAYERS = (
     Layer(
         "sktime",
         ("adapters.sktime", "adapters._sktime", "adapters._global_model", "adapters._model_holder"),
-        DARTS | {"sktime", "skbase"},
+        DARTS | {"sktime", "skbase", "tqdm"},
     ),
 )
 # What every layer may use: the package's own face, and checks of arguments.
