@@ -177,7 +177,8 @@ class InformerModel(SavedWholeModel):
             closer to full attention and slower. Default: ``5``.
         sparsity
             How ProbSparse attention ranks its queries: ``"sampled"`` by a sample of the keys,
-            ``"moment"`` in closed form by the second moment of all keys. Default: ``"sampled"``.
+            ``"moment"`` in closed form by the second moment of all keys, which gives the others a
+            first-order attention in the place of a mean. Default: ``"sampled"``.
         distil
             Whether the encoder halves the sequence between its layers. Default: ``True``.
         num_encoder_stacks

@@ -82,7 +82,7 @@ class InformerForecaster(BaseForecaster):
         How many queries ProbSparse attention keeps: ``sampling_factor * ceil(ln L)``.
     sparsity : {"sampled", "moment"}
         How ProbSparse attention ranks the queries: by sampled keys as in the paper, or by the
-        second moment of all.
+        second moment of all, which gives the others a first-order attention, not a mean.
     distil : bool
         Whether the encoder halves the sequence between its layers.
     num_encoder_stacks : int

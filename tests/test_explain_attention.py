@@ -89,7 +89,9 @@ def test_kept_rows_are_those_of_the_largest_measurement(tiny_model, waves, argum
             np.testing.assert_array_equal(one.rows[place], largest)
             np.testing.assert_allclose(full.weights[place][largest], one.weights[place])
             active = one.active[place]
-            if sparse and one.kind != "decoder cross":
+            # By the moment, short sequences get exact attention.
+            exact = "sparsity" in arguments and len(one.keys) < 20
+            if sparse and not exact and one.kind != "decoder cross":
                 assert np.flatnonzero(active).tolist() == largest.tolist()
             else:
                 assert active.all()

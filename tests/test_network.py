@@ -184,6 +184,42 @@ def test_a_causal_decoder_cannot_see_later_time_stamps() -> None:
         assert not torch.allclose(before[:, 6:], after[:, 6:], atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"sampling_factor": 2},
+        {"sparsity": "moment"},
+        {"attention": "full"},
+        {"decoder_causal": False},
+        {"distil": False},
+        {"activation": "relu"},
+        {"padding_mode": "circular"},
+        {"start_token_length": 10},
+    ],
+    ids=str,
+)
+def test_every_option_reaches_the_forecast(change: dict[str, object]) -> None:
+    """The same weights with another option: one that is not passed on changes nothing."""
+    config = InformerConfig(90, 30, 2, patch_length=1, sampling_factor=1, **SMALL)
+    network = Informer(config).eval()
+    nn.init.normal_(network.projection.weight)
+    other = Informer(dataclasses.replace(config, **change)).eval()
+    other.load_state_dict(network.state_dict(), strict=change != {"distil": False})
+    x = torch.randn(2, 90, 2)
+    assert (network(x) - other(x)).abs().max() > 1e-4
+
+
+@pytest.mark.parametrize("sparsity", ["sampled", "moment"])
+def test_all_active_queries_are_full_attention(sparsity: str) -> None:
+    """In encoder and decoder, masked and not, whatever ranks them."""
+    config = InformerConfig(90, 30, 2, patch_length=1, sampling_factor=100, **SMALL)
+    network = Informer(dataclasses.replace(config, sparsity=sparsity)).eval()
+    other = Informer(dataclasses.replace(config, attention="full", sampling_factor=1)).eval()
+    other.load_state_dict(network.state_dict())
+    x = torch.randn(2, 90, 2)
+    torch.testing.assert_close(network(x), other(x), rtol=1e-4, atol=1e-5)
+
+
 def test_the_last_layer_drops_start_tokens_without_a_change() -> None:
     """Cutting them before the feed-forward network saves time and gives the same forecast."""
     config = InformerConfig(24, 12, num_targets=1, num_decoder_layers=2, **SMALL)

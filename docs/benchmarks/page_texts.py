@@ -90,8 +90,9 @@ the term costs, forward and backward without a mask. Script:
 `sampled` finds fewer of the most active queries, but those that it takes instead are nearly as
 active: the output is as far from full attention, and the errors are no others. So the cheaper one
 is the default. The first-order term brings the output much nearer, at about three times the price
-of a call, and forecasts no better here; it is not in the package. (In the paper's architecture it
-gains back what the selection costs, together with `moment`: [accuracy](accuracy/ett.md).)
+of a call, and forecasts no better here. (In the paper's architecture it gains back what the
+selection costs: [accuracy](accuracy/ett.md).) When this was measured, `moment` ranked only; today
+it fills the rows by that term too, where nothing is masked: [the formulas](attention.md).
 """
 
 EPOCH = """\

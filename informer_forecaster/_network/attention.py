@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from .dropout import Dropout
 from .products import without_autocast
+from .second_order import attend_to_second_order, lazy_weights
 from .sparse_rows import attend_sparsely
 from .sparsity import moment_measurement, num_selected, sample_positions, sampled_measurement
 
@@ -82,7 +83,8 @@ class ProbSparseAttention(FullAttention):
     """Attention of only those queries that are far from uniform: section 3.1 of the paper.
 
     The ``c * ceil(ln L)`` queries of the largest sparsity measurement attend to all keys; the
-    others get what uniform attention would give them, the mean of the values they may see.
+    others get what uniform attention would give them, the mean of the values they may see, or, by
+    the second moment, attention to first order.
 
     Parameters
     ----------
@@ -94,7 +96,8 @@ class ProbSparseAttention(FullAttention):
         Dropout on the attention weights of the active queries.
     sparsity : {"sampled", "moment"}
         How queries are ranked: by one set of ``c * ceil(ln S)`` sampled keys shared by all of them,
-        or in closed form by the second moment of all keys.
+        or in closed form by the second moment of all keys, which fills the other rows too. By the
+        moment, sequences so short that nothing is saved get exact attention.
 
     Notes
     -----
@@ -123,43 +126,66 @@ class ProbSparseAttention(FullAttention):
         super().__init__(causal=causal, dropout=dropout)
         self.sampling_factor = sampling_factor
         self.sparsity = sparsity
+        # NOTE[DIFF] the paper gives lazy rows the mean of the values; to second order they follow
+        # their queries. Where later keys are masked they get the mean of the earlier values.
+        self._is_second_order = sparsity == "moment" and not causal
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Map q ``(B, H, L, D)``, k and v ``(B, H, S, D)`` to ``(B, H, L, D)``."""
         self._check_lengths(q.shape[2], k.shape[2])
+        if self._is_exact(q, k):
+            return super().forward(q, k, v)
         with without_autocast(q):
-            active = self.active(q, k)
-            if active is not None:
-                return attend_sparsely(q, k, v, active, self._draw_key_mask(v), self.causal)
-        return super().forward(q, k, v)
+            mask = self._draw_key_mask(v)
+            if self._is_second_order:
+                active = self._num_active(q) if self.held is None else self._rank(q, k)
+                return attend_to_second_order(q, k, v, active, mask)
+            return attend_sparsely(q, k, v, self._rank(q, k), mask, self.causal)
 
     def active(self, q: Tensor, k: Tensor) -> Tensor | None:
         """Positions of the queries of the largest measurement, ``(B, H, A)``; none if of all."""
-        if self.held is not None:
-            return self.held.repeat(q.shape[0] // len(self.held), 1, 1)
-        num_active = num_selected(q.shape[2], self.sampling_factor)
-        if num_active == q.shape[2]:
-            return None
-        with torch.no_grad():
-            return self.sparsity_measurement(q, k).topk(num_active, dim=2, sorted=False).indices
+        return None if self._is_exact(q, k) else self._rank(q, k)
 
     def weights(self, q: Tensor, k: Tensor, rows: Tensor) -> Tensor:
-        """Weights of the queries ``rows`` ``(B, H, R)`` on the keys; of lazy ones, uniform."""
+        """Weights of the queries ``rows`` ``(B, H, R)`` on the keys, lazy ones too."""
         weights = super().weights(q, k, rows)
         active = self.active(q, k)
         if active is None:
             return weights
-        uniform = super().weights(torch.zeros_like(q), k, rows)
+        if self._is_second_order:
+            lazy = lazy_weights(q, k, rows)
+        else:
+            lazy = super().weights(torch.zeros_like(q), k, rows)
         is_active = (rows.unsqueeze(3) == active.unsqueeze(2)).any(3, keepdim=True)
-        return torch.where(is_active, weights, uniform)
+        return torch.where(is_active, weights, lazy)
 
     def sparsity_measurement(self, q: Tensor, k: Tensor) -> Tensor:
         """Distance of each query's attention from uniform, ``(B, H, L)``; larger is farther."""
         if self.sparsity == "moment":
-            return moment_measurement(q, k)
+            return super().sparsity_measurement(q, k)
         return sampled_measurement(q, k, self.sample_keys(k.shape[2], k.device))
 
     def sample_keys(self, num_keys: int, device: torch.device | str = "cpu") -> Tensor:
         """Positions of the keys that rank the queries, ``(U,)``."""
         num_sampled = num_selected(num_keys, self.sampling_factor)
         return sample_positions(num_keys, num_sampled, random=self.training, device=device)
+
+    def _num_active(self, q: Tensor) -> int:
+        return num_selected(q.shape[2], self.sampling_factor)
+
+    def _rank(self, q: Tensor, k: Tensor) -> Tensor:
+        if self.held is not None:
+            return self.held.repeat(q.shape[0] // len(self.held), 1, 1)
+        with torch.no_grad():
+            measurement = self.sparsity_measurement(q, k)
+            return measurement.topk(self._num_active(q), dim=2, sorted=False).indices
+
+    def _is_exact(self, q: Tensor, k: Tensor) -> bool:
+        """Whether every query attends: few of them, or too few keys for anything else to pay."""
+        num_active = self._num_active(q)
+        if self.sparsity == "sampled":
+            return num_active == q.shape[2]
+        # NOTE[DIFF] the paper sparsifies short sequences too. Measured on one core: up to so many
+        # keys, all queries take less time than a few and the rows that fill the others.
+        longest = 3 * num_active + 2 * k.shape[3] if self._is_second_order else 4 * num_active
+        return k.shape[2] <= longest

@@ -68,7 +68,8 @@ class InformerConfig:
     sampling_factor : int
         The paper's ``c``: ``c * ceil(ln L)`` queries are active, ranked by ``c * ceil(ln S)`` keys.
     sparsity : {"sampled", "moment"}
-        How ProbSparse attention ranks queries: by sampled keys, or by the second moment of all.
+        How ProbSparse attention ranks queries: by sampled keys, or by the second moment of all,
+        which gives the others a first-order attention in the place of a mean.
     distil : bool
         Whether each encoder layer but the last is followed by distilling, which halves the tokens.
     num_encoder_stacks : int

@@ -86,5 +86,6 @@ def moment_measurement(q: Tensor, k: Tensor) -> Tensor:
     # NOTE[DIFF] the paper bounds the measurement by a maximum and samples keys to estimate it.
     q, k = widen(q), widen(k)
     centred = k - k.mean(2, keepdim=True)
-    covariance = centred.transpose(2, 3) @ centred / (2 * k.shape[2] * k.shape[3])  # (B, H, D, D)
+    covariance = multiply_heads(centred.transpose(2, 3), centred)  # (B, H, D, D)
+    covariance /= 2 * k.shape[2] * k.shape[3]
     return multiply_heads(q, covariance).mul_(q).sum(3)

@@ -33,7 +33,8 @@ class AttentionMap:
         Sparsity measurement of every query, ``(E, H, L)``: the one that ranks the queries in
         ProbSparse attention, and in full attention the one in closed form (``"moment"``).
     active : numpy.ndarray
-        Whether a query attends, ``(E, H, L)``; the others get the mean of the values they see.
+        Whether a query attends, ``(E, H, L)``; the others get the mean of the values they see, or
+        with ``sparsity="moment"`` attention to first order.
     rows : numpy.ndarray
         The queries whose attention is kept, ``(E, H, R)``, ascending: those that are active, and
         in full attention the as many of largest sparsity.

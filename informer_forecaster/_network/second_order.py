@@ -1,0 +1,131 @@
+"""ProbSparse attention to second order: one expansion ranks the queries and fills the lazy rows.
+
+For the scaled scores ``s_j`` of a query ``q``, ``ln(mean_j exp(s_j))`` is ``q mu + q C q / 2`` to
+second order, with mean and covariance of the keys: the second term is the sparsity measurement of
+the paper. Attention is its gradient with values in the place of keys, to first order
+``mean(v) + q Cov(k, v)``. docs/attention.md derives both.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from .products import multiply_heads
+from .sparse_rows import active_gradients, fill_in, heads_side_by_side, places
+
+
+def attend_to_second_order(
+    q: Tensor, k: Tensor, v: Tensor, active: Tensor | int, key_mask: Tensor | None
+) -> Tensor:
+    """Attend with the active queries, and fill all other rows with a first-order attention.
+
+    Parameters
+    ----------
+    q : torch.Tensor
+        Queries, ``(B, H, L, D)``.
+    k, v : torch.Tensor
+        Keys and values, ``(B, H, S, D)``.
+    active : torch.Tensor or int
+        How many queries of each head are active, or their positions ``(B, H, A)``.
+    key_mask : torch.Tensor or None
+        Factor of every attention weight of an active query on a key, ``(B, H, 1, S)``.
+
+    Returns
+    -------
+    torch.Tensor
+        ``(B, H, L, D)``, in memory with the heads side by side.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from informer_forecaster._network.second_order import attend_to_second_order
+    >>> q, k, v = torch.randn(3, 2, 8, 96, 64)
+    >>> attend_to_second_order(q, k, v, 25, None).shape
+    torch.Size([2, 8, 96, 64])
+    """
+    rows: Tensor = _SecondOrder.apply(q, k, v, active, key_mask)  # type: ignore[no-untyped-call]
+    return rows
+
+
+def lazy_weights(q: Tensor, k: Tensor, rows: Tensor) -> Tensor:
+    """Weights on the keys that fill the rows ``rows`` ``(B, H, R)``, ``(B, H, R, S)``.
+
+    Each row sums to 1. A weight is negative where the score is far below the mean.
+    """
+    chosen = q.gather(2, rows.unsqueeze(3).expand(-1, -1, -1, q.shape[3]))
+    scores = chosen @ (k - k.mean(2, keepdim=True)).transpose(2, 3) * k.shape[3] ** -0.5
+    return (1 + scores * _gain(scores.var(3, correction=0), k.shape[2])) / k.shape[2]
+
+
+class _SecondOrder(torch.autograd.Function):
+    """By hand, as the derivative shares its products, and autograd would save their operands."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, q: Tensor, k: Tensor, v: Tensor, active: Tensor | int, key_mask: Tensor | None
+    ) -> Tensor:
+        width, num_keys, scale = k.shape[3], k.shape[2], k.shape[3] ** -0.5
+        wide_q, wide_k, wide_v = _widen(q), _widen(k), _widen(v)
+        mean_k, mean_v = wide_k.mean(2, keepdim=True), wide_v.mean(2, keepdim=True)
+        centred = wide_k.new_empty(*k.shape[:3], 2 * width)  # keys and values, (B, H, S, 2*D)
+        torch.sub(wide_k, mean_k, out=centred[..., :width])
+        torch.sub(wide_v, mean_v, out=centred[..., width:])
+        moments = multiply_heads(centred[..., :width].transpose(2, 3), centred)
+        moments *= scale / num_keys  # (B, H, D, 2*D)
+        terms = multiply_heads(wide_q, moments)  # (B, H, L, 2*D)
+        variance = torch.linalg.vecdot(terms[..., :width], wide_q) * scale  # (B, H, L)
+        gain = _gain(variance, num_keys)
+        rows = heads_side_by_side(v, q.shape[2])
+        torch.addcmul(mean_v, terms[..., width:], gain, out=rows)
+        picks = active if isinstance(active, Tensor) else variance.topk(active, 2).indices
+        saved = fill_in(rows, q, k, v, picks, key_mask, causal=False)
+        covariance = moments[..., width:]
+        ctx.save_for_backward(q, k, v, picks, key_mask, mean_k, mean_v, covariance, gain, *saved)
+        return rows
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
+        q, k, v, active, key_mask, mean_k, mean_v, covariance, gain, *saved = ctx.saved_tensors
+        rows = gradient[places(active)]  # (B, H, A, D)
+        of_active = active_gradients(rows, k, v, key_mask, *saved)
+        # Not of the gain: it is 1 in all but extreme rows.
+        lazy = _widen(gradient) * gain
+        lazy[places(active)] = 0
+        gradient_q = multiply_heads(lazy, covariance.transpose(2, 3)).to(q.dtype)
+        gradient_q[places(active)] = of_active.q
+        of_covariance = multiply_heads(_widen(q).transpose(2, 3), lazy)  # (B, H, D, D)
+        of_covariance *= k.shape[3] ** -0.5 / k.shape[2]
+        # Of centred values and keys, of which the product with the other is.
+        transposed = of_covariance.transpose(2, 3)
+        gradient_k = multiply_heads(_widen(v), transposed).sub_(mean_v @ transposed)
+        gradient_v = multiply_heads(_widen(k), of_covariance)
+        of_mean = _widen(gradient.sum(2, keepdim=True) - rows.sum(2, keepdim=True)) / k.shape[2]
+        gradient_v += of_mean - mean_k @ of_covariance
+        return (
+            gradient_q,
+            gradient_k.add_(of_active.k).to(k.dtype),
+            gradient_v.add_(of_active.v).to(v.dtype),
+            None,
+            None,
+        )
+
+
+def _gain(variance: Tensor, num_keys: int) -> Tensor:
+    """Factor of the first-order term, ``(B, H, L, 1)``: below 1 where it would leave the values.
+
+    The largest of S Gaussian numbers is about ``sqrt(2 ln S)`` deviations from their mean, and no
+    attention is farther. A linear term has no such bound, and would overflow in half precision.
+    """
+    farthest = 2 * math.log(max(num_keys, 2))
+    return (farthest / variance.clamp(min=farthest)).sqrt_().unsqueeze(3)
+
+
+def _widen(x: Tensor) -> Tensor:
+    """At least float32: moments of hundreds of values exceed half precision."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
