@@ -313,6 +313,41 @@ replace(
     "v.new_ones(*v.shape[:2], 1, v.shape[2])",
     "v.new_ones(1, v.shape[1], 1, v.shape[2])",
 )
+replace(
+    16,
+    "the sampling factor does not reach the attention",
+    "test_network.py::test_every_option_reaches_the_forecast",
+    "ProbSparseAttention(config.sampling_factor, causal, dropout, config.sparsity)",
+    "ProbSparseAttention(5, causal, dropout, config.sparsity)",
+)
+replace(
+    17,
+    "the decoder's mask does not reach ProbSparse attention",
+    "test_network.py::test_every_option_reaches_the_forecast",
+    "ProbSparseAttention(config.sampling_factor, causal, dropout, config.sparsity)",
+    "ProbSparseAttention(config.sampling_factor, False, dropout, config.sparsity)",
+)
+replace(
+    18,
+    "lazy rows without the bound of the first-order term",
+    "test_second_order.py::test_no_row_leaves_the_values_far_behind",
+    "return (farthest / variance.clamp(min=farthest)).sqrt_().unsqueeze(3)",
+    "return torch.ones_like(variance).unsqueeze(3)",
+)
+replace(
+    19,
+    "tokens of any length in attention",
+    "test_large_values.py::test_inputs_of_any_size_leave_gradients_finite",
+    "self.dropout(shorten(x))",
+    "self.dropout(x)",
+)
+replace(
+    20,
+    "an epsilon that the exporter to ONNX leaves out",
+    "test_darts_onnx.py::test_an_export_forecasts_the_same[moment, none]",
+    "variance.clamp(min=self.rin.eps).sqrt()",
+    "(variance + self.rin.eps).sqrt()",
+)
 
 
 # The tables of sktime
