@@ -66,13 +66,14 @@ def test_threads_train_what_one_after_the_other_would(tiny_model, waves, time_li
 def test_copies_beside_a_training_do_not_disturb_it(tiny_model, waves, time_limit):
     """A copy draws weights, from the generator that the training draws from."""
     forecaster = InformerForecaster(**TINY).fit(table())
-    given = {"n_epochs": 40, "dropout": 0.3, "trainer": {"limit_train_batches": None}}
+    given = {"n_epochs": 10, "dropout": 0.3, "trainer": {"limit_train_batches": None}}
     expected = tiny_model(**given).fit(waves()).predict(4)
     ended = threading.Event()
 
     def disturb():
         while not ended.is_set():
             copy.deepcopy(forecaster)
+            ended.wait(0.001)  # or the training would have to wait for its turn
 
     with time_limit(120), ThreadPoolExecutor(1) as pool:
         disturbing = pool.submit(disturb)
