@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -42,8 +43,9 @@ class TrainingRecipe(LightningModule):
         configured: Any = super().configure_optimizers()
         if self.lr_scheduler_cls is not None:
             return configured
-        # Counting the steps makes the data loaders, which draws a random number.
-        with torch.random.fork_rng(devices=[]):
+        # Counting the steps makes the data loaders, which draws random numbers: those of the first
+        # epoch where a training goes on, and none that count where it begins.
+        with nullcontext() if self._put_generators_back() else torch.random.fork_rng(devices=[]):
             num_steps = self.trainer.estimated_stepping_batches
         # Not `LinearLR` and `CosineAnnealingLR`: their state holds the number of steps, and a
         # training that goes on for more epochs would rise again where the first one ended.
@@ -98,14 +100,20 @@ class TrainingRecipe(LightningModule):
         self._generators = checkpoint.get("generators")
 
     def on_fit_start(self) -> None:
-        """Put the generators back where the checkpoint left them, if training resumes from one."""
+        """Go on with the random numbers of the checkpoint that training resumes from."""
         super().on_fit_start()
-        if self._generators is not None and self.trainer.ckpt_path is not None:
-            state, device_states = self._generators
-            torch.set_rng_state(state.cpu())
-            if len(device_states) == torch.cuda.device_count():
-                torch.cuda.set_rng_state_all([each.cpu() for each in device_states])
-        self._generators = None
+        self._put_generators_back()
+
+    def _put_generators_back(self) -> bool:
+        """Put the generators back where a checkpoint left them, once; say whether it was now."""
+        generators, self._generators = self._generators, None
+        if generators is None or self.trainer.ckpt_path is None:
+            return False
+        state, device_states = generators
+        torch.set_rng_state(state.cpu())
+        if len(device_states) == torch.cuda.device_count():
+            torch.cuda.set_rng_state_all([each.cpu() for each in device_states])
+        return True
 
 
 def rate_factor(step: int, num_steps: float) -> float:
