@@ -17,7 +17,9 @@ ATTENTION = f"""\
 ## One attention call
 
 Forward and backward, 8 heads of 64, `sampling_factor=5`, 5000 queries in all (queries = keys),
-each head's columns side by side in memory as the network has them. *Full* is torch's fused
+each head's columns side by side in memory as the network has them.
+
+*Full* is torch's fused
 `scaled_dot_product_attention`. *Textbook* is ProbSparse attention as the paper writes it, each
 query with its own sample of the keys ([textbook.py](benchmarks/textbook.py)). The ratios are to
 `sparsity="{InformerConfig.sparsity}"`, the default. Memory is what a call needs at its peak beyond
@@ -78,7 +80,9 @@ SELECTION = """\
 ## Which queries attend, and what the others get
 
 Networks of the paper's form with the instance norm (`d_model` 64, point tokens, 96 -> 96), trained
-for 500 steps on each data set; 64 windows of its test part. *Found*: the share of the queries of
+for 500 steps on each data set; 64 windows of its test part.
+
+*Found*: the share of the queries of
 the largest exact sparsity measurement that a ranking chooses too. *Distance*: of the attention's
 output to that of full attention, relative to the latter, where the other rows hold the mean of the
 values, and where they also hold the first-order term of attention in the scores
@@ -89,7 +93,9 @@ the term costs, forward and backward without a mask. Script:
 
 `sampled` finds fewer of the most active queries, but those that it takes instead are nearly as
 active: the output is as far from full attention, and the errors are no others. So the cheaper one
-is the default. The first-order term brings the output much nearer, at about three times the price
+is the default.
+
+The first-order term brings the output much nearer, at about three times the price
 of a call, and forecasts no better here. (In the paper's architecture it gains back what the
 selection costs: [accuracy](accuracy/ett.md).) When this was measured, `moment` ranked only; today
 it fills the rows by that term too, where nothing is masked: [the formulas](attention.md).
