@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from functools import wraps
 from numbers import Real
-from typing import Any, TypeVar
+from statistics import NormalDist
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from informer_forecaster._network import InformerConfig
 from informer_forecaster._network.config import (
@@ -20,8 +21,6 @@ from informer_forecaster._network.config import (
     check_integer,
     check_switch,
 )
-
-Method = TypeVar("Method", bound=Callable[..., Any])
 
 SCALERS: tuple[Any, ...] = ("standard", None)
 TIME_FEATURES: tuple[Any, ...] = (True, False, "all")
@@ -89,6 +88,31 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f" Did you mean `{found[0]}`?" if found else ""
 
 
+def interpolate_quantiles(
+    values: npt.NDArray[np.float64], quantiles: Sequence[float], alpha: Sequence[float]
+) -> npt.NDArray[np.float64]:
+    """Quantiles ``alpha`` of the last axis of ``values``, from ascending ones at ``quantiles``.
+
+    Linear in the quantiles of a normal distribution, also beyond the outer ones: exact for a normal
+    distribution, and never crossing.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from informer_forecaster.adapters._sktime_parameters import interpolate_quantiles
+    >>> interpolate_quantiles(np.array([[-1.0, 0.0, 1.0]]), (0.1, 0.5, 0.9), (0.1, 0.5)).tolist()
+    [[-1.0, 0.0]]
+    """
+    probit = NormalDist().inv_cdf
+    at = np.array([probit(q) for q in quantiles])
+    wanted = np.array([probit(a) for a in alpha])
+    left = np.clip(np.searchsorted(at, wanted) - 1, 0, len(at) - 2)
+    weight = (wanted - at[left]) / (at[left + 1] - at[left])
+    found: npt.NDArray[np.float64] = values[..., left] * (1 - weight)
+    found += values[..., left + 1] * weight
+    return found
+
+
 def check_parameters(parameters: Mapping[str, Any]) -> None:
     """Raise unless each of the plain parameters is in its range.
 
@@ -108,13 +132,13 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
             num_targets=1,
             **architecture(parameters),
         )
-    for name in ("n_epochs", "batch_size"):
-        check_integer(name, parameters[name], 1)
-    check_integer("update_epochs", parameters["update_epochs"], 0)
+    for name, least in (("batch_size", 1), ("n_epochs", 0), ("update_epochs", 0)):
+        check_integer(name, parameters[name], least)
     if parameters["early_stopping_patience"] is not None:
         check_integer("early_stopping_patience", parameters["early_stopping_patience"], 1)
     _check_number("lr", parameters["lr"], math.inf)
-    _check_number("validation_fraction", parameters["validation_fraction"], 1)
+    if parameters["validation_fraction"] is not None:
+        _check_number("validation_fraction", parameters["validation_fraction"], 1)
     check_switch("verbose", parameters["verbose"])
     check_switch("use_reversible_instance_norm", parameters["use_reversible_instance_norm"])
     check_choice("scaler", parameters["scaler"], SCALERS)
@@ -124,25 +148,6 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
     _check_quantiles(parameters["quantiles"])
     _check_past_covariates(parameters["past_covariates"])
     _check_trainer(parameters["pl_trainer_kwargs"])
-
-
-def needs_quantiles(method: Method) -> Method:
-    """Let a method name the parameter it needs, where sktime would ask for a new feature."""
-
-    @wraps(method)
-    def checked(forecaster: Any, *args: Any, **kwargs: Any) -> Any:
-        try:
-            return method(forecaster, *args, **kwargs)
-        except NotImplementedError as error:
-            if forecaster.quantiles is not None:
-                raise
-            what, _, _ = str(error).partition(". If you")
-            raise NotImplementedError(
-                f"{what}, as `quantiles` is None. Give for example `quantiles=(0.05, 0.5, 0.95)`, "
-                "and fit again."
-            ) from None
-
-    return checked  # type: ignore[return-value]
 
 
 def _check_number(name: str, value: object, below: float) -> None:

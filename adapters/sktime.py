@@ -3,51 +3,69 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
-from contextlib import contextmanager
+import math
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 from zipfile import ZipFile
 
 import numpy as np
 import pandas as pd
-from sktime.datatypes import convert_to
-from sktime.forecasting.base import BaseForecaster
+from sktime.forecasting.base import ForecastingHorizon
 from sktime.utils.warnings import warn
 
 from informer_forecaster._network import InformerConfig
 from informer_forecaster._network.config import LEARNING_RATE
 
 from ._files import check_archive, flush
-from ._global_model import GlobalModel, interpolate_quantiles, rows_to_train
-from ._one_at_a_time import one_at_a_time
-from ._sktime_data import Instance, join_future, make_instances
-from ._sktime_horizon import read_horizon, steps_ahead, why_not
-from ._sktime_index import check_frequency, check_kind, labels_at, listed, to_zone, zone_of
-from ._sktime_layout import Layout, check_features, make_layout
+from ._sktime_frames import (
+    Columns,
+    Float64Array,
+    Instance,
+    Key,
+    join_known,
+    label_rows,
+    make_columns,
+    make_instances,
+    select_columns,
+)
 from ._sktime_parameters import (
     AFTER_TRAINING,
     architecture,
     check_parameters,
     complete_quantiles,
+    interpolate_quantiles,
     nearest,
-    needs_quantiles,
     plain_parameters,
 )
-from ._sktime_tables import (
-    Float64Array,
-    Key,
-    check_finite,
-    fill,
-    label_rows,
-    name_of,
-    select_columns,
-    split_series,
+from ._sktime_private import Fh, GuardedForecaster, Table, one_at_a_time
+from ._sktime_time import (
+    Positions,
+    Step,
+    Times,
+    business_periods_allowed,
+    check_kind,
+    labels_at,
+    listed,
+    steps_ahead,
 )
 
+if TYPE_CHECKING:
+    from informer_forecaster.explain import Explanation
 
-class InformerForecaster(BaseForecaster):
+    from ._sktime_network import SharedNetwork
+
+
+# Whose frames stand between a user's call and a warning.
+_NOT_THE_CALLER = ("informer_forecaster.", "sktime.", "contextlib")
+# A series validates by default if it keeps the length of so many training windows.
+AMPLE_WINDOWS, USUAL_FRACTION = 10, 0.2
+
+
+class InformerForecaster(GuardedForecaster):
     """The Informer [1]_ as a forecaster: one network for a series, a panel or a hierarchy.
 
     It forecasts the whole horizon in one pass, points and quantiles together, and takes exogenous
@@ -104,16 +122,19 @@ class InformerForecaster(BaseForecaster):
         Whether each window is normalised by its own mean and deviation, and the forecast scaled
         back.
     n_epochs : int
-        Epochs of training, at most that many with early stopping.
+        Epochs of training, at most that many with early stopping; with 0 the forecast is the linear
+        one that training begins at.
     batch_size : int
         Windows in a batch.
     lr : float
         Learning rate of Adam.
     early_stopping_patience : int or None
-        Epochs without a better validation loss after which training stops; the best weights are
-        kept. With ``None`` all rows train, for `n_epochs`.
-    validation_fraction : float
-        Share of the rows at the end of each series that validate, with early stopping.
+        Epochs without a better validation loss after which training stops, and goes back to the
+        best weights. With ``None``, or where no series validates, all rows train, for `n_epochs`.
+    validation_fraction : float or None
+        Share of the rows at the end of each series that validate, for early stopping. With ``None``
+        a fifth, of series that keep the length of ten training windows without it: shorter ones
+        miss these rows.
     quantiles : tuple of float or None
         Quantiles to train, completed to be symmetric around the median, which is the point
         forecast; others are interpolated. With ``None`` the mean is forecast, without intervals.
@@ -138,7 +159,7 @@ class InformerForecaster(BaseForecaster):
     Attributes
     ----------
     model_ : object
-        The network and the layout of its data; ``model_.network.model`` is the
+        The network and the columns of its data; ``model_.model`` is the
         :class:`~informer_forecaster.InformerModel`.
 
     Raises
@@ -219,8 +240,8 @@ class InformerForecaster(BaseForecaster):
         n_epochs: int = 100,
         batch_size: int = 32,
         lr: float = LEARNING_RATE,
-        early_stopping_patience: int | None = None,
-        validation_fraction: float = 0.2,
+        early_stopping_patience: int | None = 3,
+        validation_fraction: float | None = None,
         quantiles: tuple[float, ...] | None = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95),
         scaler: str | None = "standard",
         time_features: bool | Literal["all"] = True,
@@ -279,73 +300,17 @@ class InformerForecaster(BaseForecaster):
 
     def __post_init__(self) -> None:
         """Check the parameters."""
-        # sktime sets these two only where it keeps the data.
-        self._y = self._X = None
+        super().__post_init__()
         check_parameters(self._plain_parameters)
 
     @property
     def _plain_parameters(self) -> dict[str, Any]:
         return plain_parameters(self.get_params(deep=False))
 
-    def _check_X_y(self, X: Any = None, y: Any = None, **kwargs: Any) -> Any:  # noqa: N802 - sktime's name
-        if y is not None:
-            check_frequency(getattr(y, "index", pd.Index([])))
-        # sktime compares clocks, not times; a series that is known keeps its zone.
-        known = self._cutoff if self.is_fitted else getattr(y, "index", None)
-        if known is not None:
-            y, X = (to_zone(table, zone_of(known)) for table in (y, X))
-        # sktime finds missing values before `_fit` can, and names neither place nor remedy.
-        try:
-            return super()._check_X_y(X=X, y=y, **kwargs)
-        except ValueError as error:
-            if "missing data" not in str(error):
-                raise
-            self._locate_missing("y", y)
-            try:
-                self._locate_missing("X", X)
-            except ValueError as located:
-                if not self.past_covariates or y is not None:
-                    raise
-                hint = "Or leave columns of `past_covariates` out: a forecast needs none ahead."
-                raise ValueError(f"{located} {hint}") from None
-            raise ValueError(f"{error} {fill('y')}") from None
-
-    def _check_fh(self, fh: Any, pred_int: bool = False) -> Any:
-        # sktime keeps what it refuses, and says of every other horizon only that it is another.
-        known = self._fh  # type: ignore[has-type]
-        if fh is not None:
-            fh = self._read_horizon(fh)
-            is_fixed = self.is_fitted and self.output_chunk_length is None and known
-            if is_fixed and not np.array_equal(fh, known):
-                raise ValueError(why_not(fh, known, self._cutoff))
-        try:
-            return super()._check_fh(fh, pred_int=pred_int)
-        except Exception:
-            self._fh = known
-            raise
-
-    def _read_horizon(self, fh: Any) -> Any:
-        step = next(iter(self._context.values())).step if self.is_fitted else None
-        return read_horizon(fh, self._cutoff, step)
-
-    def _locate_missing(self, argument: str, table: Any) -> None:
-        """Raise if ``table``, of any of sktime's containers, has a value that is not finite."""
-        if table is None:
-            return
-        mtypes = self.get_tag("y_inner_mtype")
-        table = convert_to(table, mtypes, as_scitype=["Series", "Panel", "Hierarchical"])
-        for key, rows in split_series(argument, table).items():
-            check_finite(rows, argument, name_of(key))
-
-    # sktime keeps the horizon and the container on the forecaster: threads would mix them up.
-
-    fit = one_at_a_time(BaseForecaster.fit)
-    pretrain = one_at_a_time(BaseForecaster.pretrain)
-    predict = one_at_a_time(BaseForecaster.predict)
-    predict_interval = one_at_a_time(needs_quantiles(BaseForecaster.predict_interval))
-    predict_quantiles = one_at_a_time(needs_quantiles(BaseForecaster.predict_quantiles))
-    predict_var = one_at_a_time(needs_quantiles(BaseForecaster.predict_var))
-    predict_proba = one_at_a_time(needs_quantiles(BaseForecaster.predict_proba))
+    @property
+    def known_step(self) -> Step | None:
+        """The step of the series that were fitted."""
+        return next(iter(self._context.values())).step
 
     def set_params(self, **params: Any) -> InformerForecaster:
         """Set parameters; a pretrained network stays where only its use changes.
@@ -371,12 +336,10 @@ class InformerForecaster(BaseForecaster):
                 )
         if not hasattr(self, "pretrained_model_") or not params:
             return super().set_params(**params)
-        network = self._save_pretrained_state()
-        with self._unchanged_by_errors():
+        is_use = params.keys() <= AFTER_TRAINING
+        with self.unchanged_by_errors(), self.keeping_network() if is_use else nullcontext():
             super().set_params(**params)
-        if params.keys() <= AFTER_TRAINING:
-            self._restore_pretrained_state(network)
-        else:
+        if not is_use:
             names = ", ".join(f"`{name}`" for name in params if name not in AFTER_TRAINING)
             warn(
                 f"the pretrained network is forgotten, as it was made with another {names}. Call "
@@ -387,83 +350,8 @@ class InformerForecaster(BaseForecaster):
         return self
 
     @one_at_a_time
-    def fit_predict(self, y: Any, X: Any = None, fh: Any = None, X_pred: Any = None) -> Any:
-        """Fit, and forecast; also from a pretrained network, which sktime's own would drop.
-
-        Parameters
-        ----------
-        y : sktime time series
-            Series to fit.
-        X : sktime time series, optional
-            Exogenous rows.
-        fh : int, list, index or ForecastingHorizon
-            Steps to forecast.
-        X_pred : sktime time series, optional
-            Exogenous rows of the forecast; by default `X`.
-
-        Returns
-        -------
-        sktime time series
-            Forecasts, in the container of `y`.
-        """
-        return self.fit(y, X=X, fh=fh).predict(X=X if X_pred is None else X_pred)
-
-    @one_at_a_time
-    def update_predict_single(
-        self, y: Any = None, fh: Any = None, X: Any = None, update_params: bool = True
-    ) -> Any:
-        """Add rows to what is known, and forecast; after an error nothing changed.
-
-        Parameters
-        ----------
-        y, X, update_params
-            As for :meth:`update`.
-        fh : int, list, index or ForecastingHorizon, optional
-            Steps to forecast; by default those given to `fit`.
-
-        Returns
-        -------
-        sktime time series
-            Forecasts, in the container of `y`.
-        """
-        with self._unchanged_by_errors():
-            return self.update(y, X, update_params).predict(fh=fh, X=X)
-
-    @one_at_a_time
-    def update(self, y: Any, X: Any = None, update_params: bool = True) -> InformerForecaster:
-        """Add rows to what is known, and fine-tune the network; after an error nothing changed.
-
-        Parameters
-        ----------
-        y : sktime time series
-            New rows, of the columns that `fit` was given.
-        X : sktime time series, optional
-            Exogenous rows.
-        update_params : bool
-            Whether the network is trained for `update_epochs`.
-
-        Returns
-        -------
-        InformerForecaster
-            Itself.
-        """
-        with self._unchanged_by_errors():
-            return super().update(y, X, update_params)
-
-    @contextmanager
-    def _unchanged_by_errors(self) -> Iterator[None]:
-        """Put back what was known: sktime moves the cutoff before `_update` can refuse the rows."""
-        before = dict(self.__dict__)
-        before["_converter_store_y"] = dict(self._converter_store_y)  # sktime empties it in place
-        try:
-            yield
-        except BaseException:
-            self.__dict__.clear()
-            self.__dict__.update(before)
-            raise
-
-    @one_at_a_time
-    def explain(self, fh: Any = None, X: Any = None) -> Any:
+    @business_periods_allowed()
+    def explain(self, fh: Fh = None, X: Table = None) -> Explanation | dict[Any, Explanation]:
         """Explain the point forecasts: which rows and columns they rest on, and the attention.
 
         What a value adds is measured against the mean of its column over the look-back window.
@@ -489,23 +377,21 @@ class InformerForecaster(BaseForecaster):
         """
         self.check_is_fitted()
         # sktime's own check would refuse a part of the horizon that `fit` was given.
-        fh = self.fh if fh is None else self._read_horizon(fh)
-        instances, steps = self._join(fh, self._check_X(X=X))
-        names = self._get_varnames() if len(self.model_.layout.y_columns) == 1 else None
-        columns = names or self.model_.layout.y_columns
-        found = {
-            key: self.model_.explain(instance, steps[key], columns)
-            for key, instance in instances.items()
-        }
+        fh = self.fh if fh is None else self.read_horizon(fh)
+        instances, steps = self._with_horizon(fh, self.read_exogenous(X))
+        columns = self.model_.columns.y
+        names = self.column_names() if len(columns) == 1 else columns
+        found = {key: self.model_.explain(one, steps[key], names) for key, one in instances.items()}
         by_label = {key[0] if len(key) == 1 else key: one for key, one in found.items()}
         return by_label.get((), by_label)
 
     # What sktime calls; it has checked the containers
 
-    def _fit(self, y: pd.DataFrame, X: pd.DataFrame | None, fh: Any) -> InformerForecaster:
-        if self._state == "pretrained":
-            self.model_ = self.pretrained_model_.for_columns(list(y.columns))
-            instances = self._read(y, X, self.model_.layout)
+    @business_periods_allowed()
+    def _fit(self, y: pd.DataFrame, X: pd.DataFrame | None, fh: Fh) -> Self:
+        if self.state == "pretrained":
+            self.model_ = self.pretrained_model_.renamed(list(y.columns))
+            instances = self._read(y, X, self.model_.columns)
             if self.fit_after_pretrain == "finetune":
                 self._finetune(instances)
             else:
@@ -515,65 +401,62 @@ class InformerForecaster(BaseForecaster):
         self._remember(instances)
         return self
 
-    def _pretrain(
-        self, y: pd.DataFrame, X: pd.DataFrame | None = None, fh: Any = None
-    ) -> InformerForecaster:
+    @business_periods_allowed()
+    def _pretrain(self, y: pd.DataFrame, X: pd.DataFrame | None = None, fh: Fh = None) -> Self:
         self.pretrained_model_, _ = self._learn(self._read(y, X), fh)
         return self
 
+    @business_periods_allowed()
     def _pretrain_update(
-        self, y: pd.DataFrame, X: pd.DataFrame | None = None, fh: Any = None
-    ) -> InformerForecaster:
+        self, y: pd.DataFrame, X: pd.DataFrame | None = None, fh: Fh = None
+    ) -> Self:
         if not hasattr(self, "pretrained_model_"):
             return self._pretrain(y, X, fh)
-        model = self.pretrained_model_.for_columns(list(y.columns))
-        self._train(model, self._read(y, X, model.layout), self.n_epochs)
+        model = self.pretrained_model_.renamed(list(y.columns))
+        self._train(model, self._read(y, X, model.columns).values(), self.n_epochs)
         return self
 
+    @business_periods_allowed()
     def _update(
         self, y: pd.DataFrame, X: pd.DataFrame | None = None, update_params: bool = True
-    ) -> InformerForecaster:
+    ) -> Self:
         known, instances = self._extend(y, X)
         self._remember({**known, **instances})
         if not update_params or not self.update_epochs:
             self._warn_of_short(instances)
-            return self
-        needed = self.model_.rows_needed
-        if any(len(instance.y) >= needed for instance in instances.values()):
+        elif any(len(one.y) >= self.model_.rows_needed for one in instances.values()):
             self._finetune(instances)
         else:
-            warn(
-                f"no series has the {needed} rows, the input and output chunk, that training "
-                "needs: the rows are used for forecasts, and the network stays as it is. Give "
-                "`update_params=False` until there are as many.",
-                obj=self,
-                stacklevel=6,
+            self._warn(
+                f"no series has the {self.model_.rows_needed} rows, the input and output chunk, "
+                "that training needs: the rows are used for forecasts, and the network stays as it "
+                "is. Give `update_params=False` until there are as many."
             )
         return self
 
-    def _predict(self, fh: Any, X: pd.DataFrame | None) -> pd.DataFrame:
+    def _predict(self, fh: ForecastingHorizon, X: pd.DataFrame | None) -> pd.DataFrame:
         index, values = self._forecast(fh, X)
-        quantiles = self.model_.network.quantiles
+        quantiles = self.model_.quantiles
         middle = 0 if quantiles is None else quantiles.index(0.5)
-        return pd.DataFrame(values[..., middle], index=index, columns=self._get_varnames())
+        return pd.DataFrame(values[..., middle], index=index, columns=self.column_names())
 
     def _predict_quantiles(
-        self, fh: Any, X: pd.DataFrame | None, alpha: list[float]
+        self, fh: ForecastingHorizon, X: pd.DataFrame | None, alpha: list[float]
     ) -> pd.DataFrame:
         index, values = self._forecast(fh, X)
-        wanted = interpolate_quantiles(values, self.model_.network.quantiles or (), alpha)
-        columns = self._get_columns(method="predict_quantiles", alpha=alpha)
+        wanted = interpolate_quantiles(values, self.model_.quantiles or (), alpha)
+        columns = self.quantile_columns(alpha)
         return pd.DataFrame(wanted.reshape(len(index), -1), index=index, columns=columns)
 
     # Between sktime's tables and the network
 
     def _read(
-        self, y: pd.DataFrame, X: pd.DataFrame | None, layout: Layout | None = None
+        self, y: pd.DataFrame, X: pd.DataFrame | None, columns: Columns | None = None
     ) -> dict[Key, Instance]:
-        """Check the tables and take them apart, in the columns of ``layout``."""
-        if layout is not None:
-            X = pd.DataFrame() if X is None and layout.exogenous_columns else X
-            y, X = self._select(y, X, layout)
+        """Check the tables and take them apart, in the ``columns`` of a network if there is one."""
+        if columns is not None:
+            X = pd.DataFrame() if X is None and columns.exogenous else X
+            y, X = self._select(y, X, columns)
         else:
             given = [] if X is None else list(X.columns)
             if missing := [c for c in self.past_covariates or () if c not in given]:
@@ -583,91 +466,92 @@ class InformerForecaster(BaseForecaster):
                 )
         self._index_names = y.index.names
         instances = make_instances(y, X, scaled=self.scaler is not None)
-        if layout is not None:
-            check_features(next(iter(instances.values())), layout)
+        if columns is not None:
+            columns.check_step(next(iter(instances.values())))
         return instances
 
     def _select(
-        self, y: pd.DataFrame, X: pd.DataFrame | None, layout: Layout
+        self, y: pd.DataFrame, X: pd.DataFrame | None, columns: Columns
     ) -> tuple[pd.DataFrame, pd.DataFrame | None]:
         """Bring the columns of both tables into the order of the training."""
-        y = select_columns("y", y, layout.y_columns)
-        return y, None if X is None else select_columns("X", X, layout.exogenous_columns)
+        y = select_columns("y", y, columns.y)
+        return y, None if X is None else select_columns("X", X, columns.exogenous)
 
     def _extend(
         self, y: pd.DataFrame, X: pd.DataFrame | None
     ) -> tuple[dict[Key, Instance], dict[Key, Instance]]:
         """Give the known series with new rows of `X`, and those that have new rows of `y`."""
-        layout, known = self.model_.layout, self._context
+        known, rows = self._context, self.input_chunk_length
         key, first = next(iter(known.items()))
-        levels = len(key)
-        if y.index.nlevels - 1 != levels:
+        if y.index.nlevels - 1 != len(key):
             raise ValueError(
-                f"`y` must have as many levels of series as in `fit`, {levels}; got "
+                f"`y` must have as many levels of series as in `fit`, {len(key)}; got "
                 f"{y.index.nlevels - 1}. Keep the labels of the series: `y.loc[[label]]`."
             )
-        y, X = self._select(y, X, layout)
+        y, X = self._select(y, X, self.model_.columns)
         self._index_names = y.index.names
         check_kind(y.index.get_level_values(-1), first.y.index, "y", "it")
-        new = make_instances(y, X, scaled=self.scaler is not None, step=first.step)
-        joined = join_future(known, X)
-        rows, extended = self.input_chunk_length, dict(new)
-        for key in (key for key in new if key in known):
-            instance = joined[key].extend(new[key], rows)
+        extended = make_instances(y, X, scaled=self.scaler is not None, step=first.step)
+        joined = join_known(known, X)
+        for key in [key for key in extended if key in known]:
+            one = joined[key].extend(extended[key], rows)
             # The scale of few rows is no better than the forecast from them.
             is_rough = self.scaler is not None and len(known[key].y) < rows
-            extended[key] = instance.scaled_by(len(instance.y)) if is_rough else instance
-        for instance in extended.values():
+            extended[key] = one.scaled_by(len(one.y)) if is_rough else one
+        for one in extended.values():
             # Refuses rows of `X` that are neither given nor known.
-            layout.history(instance.tail(rows))
+            self.model_.columns.arrays(one.between(-rows, ahead=True))
         return joined, extended
 
     def _learn(
-        self, instances: dict[Key, Instance], fh: Any
-    ) -> tuple[GlobalModel, dict[Key, Instance]]:
+        self, instances: dict[Key, Instance], fh: ForecastingHorizon | None
+    ) -> tuple[SharedNetwork, dict[Key, Instance]]:
         """Make a network that suits the data and the horizon, and train it.
 
         The series are given back as they were trained on: rows that validate take no part in the
         scale.
         """
-        parameters = self._plain_parameters
-        output_length = self._choose_output_length(instances, fh)
-        instances, training = self._scale(instances, output_length)
-        layout = make_layout(
-            list(training.values()),
+        # Here, as Darts and Lightning are slow to import.
+        from darts.utils.likelihood_models.torch import QuantileRegression
+
+        from ._sktime_network import SharedNetwork
+        from .darts import InformerModel
+
+        parameters, scaled = self._plain_parameters, self.scaler is not None
+        lengths = (int(self.input_chunk_length), self._choose_output_length(instances, fh))
+        training = list(instances.values())
+        validation: list[Instance] = []
+        if self.early_stopping_patience is not None:
+            fraction = parameters["validation_fraction"]
+            instances, training, validation = _hold_back(
+                instances, lengths, fraction, scaled=scaled
+            )
+        columns = make_columns(
+            training,
             self.past_covariates or (),
             time_features=self.time_features,
-            scaled=self.scaler is not None,
+            scaled=scaled,
         )
-        model = GlobalModel(
-            layout,
-            complete_quantiles(self.quantiles),
-            input_chunk_length=parameters["input_chunk_length"],
-            output_chunk_length=output_length,
+        quantiles = complete_quantiles(self.quantiles)
+        model = InformerModel(
+            *lengths,
+            likelihood=None if quantiles is None else QuantileRegression(list(quantiles)),
+            time_features=False,
+            use_static_covariates=False,
             use_reversible_instance_norm=self.use_reversible_instance_norm,
             batch_size=parameters["batch_size"],
             optimizer_kwargs={"lr": parameters["lr"]},
+            early_stopping_patience=parameters["early_stopping_patience"],
             random_state=parameters["random_state"],
             **architecture(parameters),
         )
-        self._train(model, instances, self.n_epochs, patience=self.early_stopping_patience)
-        return model, instances
+        network = SharedNetwork(columns, quantiles, model)
+        self._train(network, training, self.n_epochs, validation)
+        return network, instances
 
-    def _scale(
-        self, instances: dict[Key, Instance], output_length: int
-    ) -> tuple[dict[Key, Instance], dict[Key, Instance]]:
-        """Scale each series by its rows that train; also give these rows alone."""
-        if self.early_stopping_patience is None:
-            return instances, instances
-        lengths = (int(self.input_chunk_length), output_length)
-        scaled, training = {}, {}
-        for key, instance in instances.items():
-            kept = rows_to_train(len(instance.y), *lengths, self.validation_fraction)
-            scaled[key] = instance if self.scaler is None else instance.scaled_by(kept)
-            training[key] = scaled[key].head(kept)
-        return scaled, training
-
-    def _choose_output_length(self, instances: dict[Key, Instance], fh: Any) -> int:
+    def _choose_output_length(
+        self, instances: dict[Key, Instance], fh: ForecastingHorizon | None
+    ) -> int:
         if self.output_chunk_length is not None:
             return int(self.output_chunk_length)
         if fh is None:
@@ -675,37 +559,35 @@ class InformerForecaster(BaseForecaster):
                 "`fh` must be given to `pretrain` if `output_chunk_length` is None; got neither. "
                 "Give one of them."
             )
-        furthest = max(int(steps_ahead(fh, instance).max()) for instance in instances.values())
-        longest = max(len(instance.y) for instance in instances.values())
+        steps = [steps_ahead(fh, one.y.index, one.step, one.name) for one in instances.values()]
+        furthest = max(int(ahead.max()) for ahead in steps)
+        longest = max(len(one.y) for one in instances.values())
         return int(max(1, min(furthest, longest - self.input_chunk_length)))
 
     def _finetune(self, instances: dict[Key, Instance]) -> None:
         """Train a copy of the network, as the pretrained one must stay as it is."""
         self.model_ = copy.deepcopy(self.model_)
-        self._train(self.model_, instances, self.update_epochs)
+        self._train(self.model_, instances.values(), self.update_epochs)
 
     def _train(
         self,
-        model: GlobalModel,
-        instances: dict[Key, Instance],
+        network: SharedNetwork,
+        instances: Iterable[Instance],
         epochs: int,
-        patience: int | None = None,
+        validation: Sequence[Instance] = (),
     ) -> None:
-        short = model.train(
-            instances.values(),
+        short = network.train(
+            list(instances),
             epochs=int(epochs),
             trainer=self._trainer_arguments(),
-            patience=patience,
-            validation_fraction=self.validation_fraction,
+            validation=validation,
             # A user who says something about Lightning's bars gets these.
             progress=self.verbose and "enable_progress_bar" not in (self.pl_trainer_kwargs or {}),
         )
         if short:
-            warn(
-                f"{len(short)} series of fewer than {model.rows_needed} rows, the input and output "
-                f"chunk, were not trained on; they are forecast: {listed(short)}.",
-                obj=self,
-                stacklevel=6,
+            self._warn(
+                f"{len(short)} series of fewer than {network.rows_needed} rows, the input and "
+                f"output chunk, were not trained on; they are forecast: {listed(short)}."
             )
 
     def _warn_of_short(self, instances: dict[Key, Instance]) -> None:
@@ -713,31 +595,37 @@ class InformerForecaster(BaseForecaster):
         rows = self.input_chunk_length
         short = [one.name for one in instances.values() if len(one.y) < rows]
         if short:
-            warn(
+            self._warn(
                 f"{listed(short)} has fewer rows than the look-back window, {rows}: the window is "
                 "filled up with its first row, and forecasts are rough until there are as many. "
-                "After going back in time, give that many rows.",
-                obj=self,
-                stacklevel=6,
+                "After going back in time, give that many rows."
             )
+
+    def _warn(self, message: str) -> None:
+        """Warn where the user called."""
+        frame, level = sys._getframe(1), 3
+        while frame.f_globals["__name__"].startswith(_NOT_THE_CALLER):
+            frame, level = frame.f_back or frame, level + 1
+        warn(message, obj=self, stacklevel=level)
 
     def _remember(self, instances: dict[Key, Instance]) -> None:
         """Keep the rows that a forecast and a step of fine-tuning need."""
         rows = self.model_.rows_needed
-        self._context = {key: instance.tail(rows) for key, instance in instances.items()}
+        self._context = {key: one.between(-rows, ahead=True) for key, one in instances.items()}
 
-    def _forecast(self, fh: Any, X: pd.DataFrame | None) -> tuple[pd.Index[Any], Float64Array]:
+    @business_periods_allowed()
+    def _forecast(
+        self, fh: ForecastingHorizon, X: pd.DataFrame | None
+    ) -> tuple[Times, Float64Array]:
         """Forecast all series at ``fh``: the row labels, and the values ``(rows, C, P)``."""
-        layout, length = self.model_.layout, self.model_.output_chunk_length
-        instances, steps = self._join(fh, X)
+        columns, length = self.model_.columns, self.model_.output_chunk_length
+        instances, steps = self._with_horizon(fh, X)
         furthest = max(int(ahead.max()) for ahead in steps.values())
         if furthest > length:
-            warn(
+            self._warn(
                 f"step {furthest} of `fh` is beyond the {length} steps that are forecast in one "
                 "pass: medians are fed back, and intervals do not widen for it. Give `fit` the "
-                "`fh`, more rows, or a larger `output_chunk_length`.",
-                obj=self,
-                stacklevel=6,
+                "`fh`, more rows, or a larger `output_chunk_length`."
             )
         values = self.model_.forecast(instances, steps, trainer=self._trainer_arguments())
         labels = {
@@ -746,18 +634,23 @@ class InformerForecaster(BaseForecaster):
         table = np.concatenate(list(values.values()))
         # sktime labels the columns in the order of the last table that it saw; an array has no
         # names.
-        names = list(self._get_varnames())
-        if set(names) == set(layout.y_columns):
-            table = table[:, [layout.y_columns.index(name) for name in names]]
+        names = self.column_names()
+        if set(names) == set(columns.y):
+            table = table[:, [columns.y.index(name) for name in names]]
         return label_rows(labels, self._index_names), table
 
-    def _join(self, fh: Any, X: pd.DataFrame | None) -> tuple[dict[Key, Instance], dict[Key, Any]]:
+    def _with_horizon(
+        self, fh: ForecastingHorizon, X: pd.DataFrame | None
+    ) -> tuple[dict[Key, Instance], dict[Key, Positions]]:
         """The series with the rows of `X`, and the steps ahead that `fh` names."""
-        layout = self.model_.layout
+        columns = self.model_.columns
         if X is not None:
-            X = select_columns("X", X, layout.exogenous_columns, optional=layout.past_columns)
-        instances = join_future(self._context, X)
-        return instances, {key: steps_ahead(fh, one) for key, one in instances.items()}
+            X = select_columns("X", X, columns.exogenous, optional=columns.past)
+        instances = join_known(self._context, X)
+        steps = {
+            key: steps_ahead(fh, one.y.index, one.step, one.name) for key, one in instances.items()
+        }
+        return instances, steps
 
     def _trainer_arguments(self) -> dict[str, Any]:
         """Arguments of Lightning's trainer: nothing is written to disk unless asked for."""
@@ -828,3 +721,41 @@ class InformerForecaster(BaseForecaster):
             {**tiny, "output_chunk_length": 3, "quantiles": (0.1, 0.5, 0.9)},
             {**tiny, "output_chunk_length": 5, "quantiles": None, "scaler": None},
         ]
+
+
+def _hold_back(
+    instances: Mapping[Key, Instance],
+    lengths: tuple[int, int],
+    fraction: float | None,
+    *,
+    scaled: bool,
+) -> tuple[dict[Key, Instance], list[Instance], list[Instance]]:
+    """Split off the rows of each series that validate: all rows, those that train, and these.
+
+    ``lengths`` are those of a training window: input and output. A series is scaled by the rows
+    that train.
+
+    Raises
+    ------
+    ValueError
+        If a ``fraction`` is given, and no series is long enough for it.
+    """
+    needed = sum(lengths) * (AMPLE_WINDOWS if fraction is None else 1)
+    share = USUAL_FRACTION if fraction is None else fraction
+    every, training, validation = {}, [], []
+    for key, one in instances.items():
+        rows = len(one.y)
+        kept = rows - max(lengths[1], math.ceil(share * rows))
+        kept = rows if kept < needed else kept
+        every[key] = one.scaled_by(kept) if scaled else one
+        training.append(every[key].between(0, kept))
+        if kept < rows:
+            validation.append(every[key].between(kept - lengths[0]))
+    if fraction is not None and not validation:
+        raise ValueError(
+            f"`validation_fraction` needs a series with {needed} rows to train on besides "
+            f"{lengths[1]} or more to validate on, {fraction:g} of all; got "
+            f"{max(len(one.y) for one in instances.values())} rows. Give a longer series, a "
+            "smaller `validation_fraction`, or `early_stopping_patience=None`."
+        )
+    return every, training, validation

@@ -25,7 +25,7 @@ from informer_forecaster._network import attention
 from informer_forecaster._network.attention import FullAttention, ProbSparseAttention
 from informer_forecaster._network.distilling import Distilling
 from informer_forecaster.adapters._darts_module import _InformerModule
-from informer_forecaster.adapters._sktime_data import Instance
+from informer_forecaster.adapters._sktime_frames import Instance
 
 DEFECTS = "test_known_defects.py"
 
@@ -379,15 +379,15 @@ replace(
     43,
     "short series begin with zeros",
     f"{WINDOWS}::test_a_short_series_stands_for_one_that_begins_with_its_first_row",
-    'np.pad(target, padding, mode="edge")',
-    "np.pad(target, padding)",
+    'np.pad(one, padding, mode="edge")',
+    "np.pad(one, padding)",
 )
 replace(
     44,
     "revised exogenous rows do not replace the old ones",
     f"{WINDOWS}::test_revised_exogenous_rows_replace_those_of_before",
-    "new.astype(np.float64).combine_first(old)",
-    "old.combine_first(new.astype(np.float64))",
+    "rows.combine_first(self.X)[self.X.columns]",
+    "self.X.combine_first(rows)[self.X.columns]",
 )
 replace(
     45,
@@ -400,8 +400,36 @@ replace(
     46,
     "one column's scale for all",
     f"{WINDOWS}::test_each_column_has_its_own_scale",
-    "values[steps[key] - 1] * i.scale[:, None]",
-    "values[steps[key] - 1] * i.scale[0]",
+    "forecasts[key] * one.scale[:, None]",
+    "forecasts[key] * one.scale[0]",
+)
+replace(
+    47,
+    "an update trains for the epochs of a fit",
+    "test_sktime_training.py::test_an_update_trains_for_its_own_epochs",
+    "instances.values(), self.update_epochs)",
+    "instances.values(), self.n_epochs)",
+)
+replace(
+    48,
+    "validation that misses its first windows",
+    "test_sktime_training.py::test_each_row_that_is_held_back_is_forecast_from_the_rows_before_it",
+    "every[key].between(kept - lengths[0])",
+    "every[key].between(kept)",
+)
+replace(
+    49,
+    "a parameter of the training that does not reach it",
+    "test_sktime_training.py::test_every_parameter_of_the_training_reaches_it",
+    'batch_size=parameters["batch_size"],',
+    "batch_size=32,",
+)
+replace(
+    39,
+    "the lowest quantile fed back in a roll-out",
+    "test_sktime_steps.py::test_a_roll_out_goes_on_where_the_chunk_ends",
+    "chunk[..., self._middle]",
+    "chunk[..., 0]",
 )
 
 RECIPE = "test_training_recipe.py"

@@ -36,7 +36,7 @@ LAYERS = (
     Layer("explain", ("explain",), DARTS | {"matplotlib"}),
     Layer(
         "sktime",
-        ("adapters.sktime", "adapters._sktime", "adapters._global_model", "adapters._model_holder"),
+        ("adapters.sktime", "adapters._sktime"),
         DARTS | {"sktime", "skbase", "tqdm"},
     ),
 )

@@ -44,7 +44,7 @@ def digest(module):
 
 
 print(json.dumps({
-    "weights": [digest(model.model), digest(forecaster.model_.network.model.model)],
+    "weights": [digest(model.model), digest(forecaster.model_.model.model)],
     "forecasts": [
         model.predict(6).values().ravel().tolist(),
         forecaster.predict().to_numpy().ravel().tolist(),

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import pytest
-
-# The modules, not their names: pytest would collect the checks of all of sktime's forecasters.
-from sktime.forecasting.tests import test_all_forecasters as forecaster_checks
-from sktime.tests import test_all_estimators as estimator_checks
+from sktime.utils.estimator_checks import check_estimator, parametrize_with_checks
 
 from informer_forecaster import InformerForecaster
 
@@ -17,23 +14,11 @@ pytestmark = [
 ]
 
 
-class OnlyInformer:
-    """Narrows a suite of sktime to one class."""
-
-    def _all_objects(self):
-        return [InformerForecaster]
-
-
-class TestForecaster(OnlyInformer, forecaster_checks.TestAllForecasters):
-    """What sktime asks of a forecaster."""
-
-
-class TestEstimator(OnlyInformer, estimator_checks.TestAllEstimators):
-    """What sktime asks of an estimator."""
-
-
-class TestObject(OnlyInformer, estimator_checks.TestAllObjects):
-    """What sktime asks of an object."""
+@parametrize_with_checks(InformerForecaster)
+def test_sktime_asks_nothing_that_is_not_given(obj, test_name):
+    results = check_estimator(obj, tests_to_run=test_name, raise_exceptions=True, verbose=False)
+    assert results
+    assert set(results.values()) == {"PASSED"}
 
 
 def test_no_check_is_skipped_by_tag():

@@ -84,8 +84,8 @@ def test_fourier_features_become_exogenous_columns(y):
     X = pd.DataFrame({"zero": 0.0}, index=pd.period_range(y.index[0], periods=63, freq="M"))
     pipeline.fit(y, X=X[:60], fh=FH)
     assert_forecasts_of(y, pipeline.predict(X=X[60:]))
-    layout = pipeline.forecaster_.model_.layout
-    assert len(layout.future_columns) == 4
+    columns = pipeline.forecaster_.model_.columns
+    assert len(columns.future) == 4
 
 
 def test_the_grid_search_finds_the_better_member(y):

@@ -36,7 +36,7 @@ def test_time_stamps_suit_a_panel_whose_members_leave_gaps_between_them():
 
 def test_residuals_are_refused_for_what_they_are():
     y = values(pd.RangeIndex(40))
-    with pytest.raises(ValueError, match=r"`fh` must lie behind the last row.*residuals"):
+    with pytest.raises(ValueError, match=r"`fh` must lie after the last row.*residuals"):
         fit(y).predict_residuals(y)
 
 
@@ -52,7 +52,7 @@ def test_unix_time_is_refused_without_counting_it(unit):
     """All integers between two days in nanoseconds would be 86 terabytes."""
     y = values(pd.Index((1_700_000_000 + np.arange(40) * 86400) * unit))
     tracemalloc.start()
-    with pytest.raises(ValueError, match=r"has none at 1700.* and 36 more. Count the rows"):
+    with pytest.raises(ValueError, match=r"has none at 1700.* more. Count the rows"):
         fit(y)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
@@ -61,7 +61,10 @@ def test_unix_time_is_refused_without_counting_it(unit):
 
 @pytest.mark.parametrize(
     ("offset", "message"),
-    [("0s", "has none at 2000-01-01 00:00:30. Insert rows"), ("500ms", "whole steps of s apart")],
+    [
+        ("0s", r"has none at 2000-01-01 00:00:30, .* more\. Insert rows"),
+        ("500ms", "whole steps of s apart"),
+    ],
 )
 def test_decades_between_seconds_are_refused_without_counting_them(offset, message):
     seconds = pd.date_range("2000-01-01", periods=30, freq="s")

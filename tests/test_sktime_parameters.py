@@ -1,8 +1,10 @@
-"""Parameters that are set after the constructor, and combinations that a search tries."""
+"""Parameters: their defaults and ranges, set later, and in combinations that a search tries."""
 
 from __future__ import annotations
 
+import inspect
 import warnings
+from dataclasses import fields
 
 import numpy as np
 import pandas as pd
@@ -11,10 +13,14 @@ from sktime.exceptions import FitFailedWarning
 from sktime.forecasting.model_selection import ForecastingGridSearchCV
 from sktime.split import SingleWindowSplitter
 
-from informer_forecaster import InformerForecaster
+from informer_forecaster import InformerConfig, InformerForecaster, InformerModel
 
-TINY = InformerForecaster.get_test_params()[0]
+TINY = {**InformerForecaster.get_test_params()[0], "early_stopping_patience": None}
 FH = [1, 2, 3]
+
+
+def make(**parameters):
+    return InformerForecaster(**{**TINY, **parameters})
 
 
 def noise(rows=60, seed=0):
@@ -95,3 +101,80 @@ def test_forecasts_are_read_by_the_quantiles_that_were_trained():
     forecaster.quantiles = (0.1, 0.5, 0.9)
     assert forecaster.predict().equals(points)
     assert forecaster.predict_interval(coverage=0.8).equals(interval)
+
+
+def test_every_choice_of_the_network_is_a_parameter_with_its_default():
+    data = {f"num_{name}" for name in ("targets", "parameters")}
+    data |= {f"num_{kind}_covariates" for kind in ("past", "future", "static")}
+    lengths = {"input_chunk_length", "output_chunk_length"}
+    parameters = inspect.signature(InformerForecaster).parameters
+    for field in fields(InformerConfig):
+        if field.name not in data | lengths:
+            assert parameters[field.name].default == field.default, field.name
+
+
+def test_both_adapters_train_alike():
+    """A network that is tried in one is the same in the other."""
+    ours = inspect.signature(InformerForecaster).parameters
+    darts = inspect.signature(InformerModel.__init__).parameters
+    for name in ours.keys() & darts.keys() - {"time_features", "self"}:
+        same = {"output_chunk_length", "input_chunk_length", "use_reversible_instance_norm"}
+        assert name in same or ours[name].default == darts[name].default, name
+
+
+def test_the_horizon_is_needed_in_fit_only_without_an_output_length():
+    assert InformerForecaster().get_tag("requires-fh-in-fit")
+    assert not InformerForecaster(output_chunk_length=3).get_tag("requires-fh-in-fit")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"input_chunk_length": 0}, "`input_chunk_length` must be an integer of at least 1; got 0"),
+        ({"output_chunk_length": 1.5}, "`output_chunk_length` must be an integer"),
+        ({"verbose": None}, "`verbose` must be True or False; got None"),
+        ({"use_reversible_instance_norm": "no"}, "`use_reversible_instance_norm` must be True or"),
+        ({"n_epochs": -1}, "`n_epochs` must be an integer of at least 0; got -1"),
+        ({"batch_size": True}, "`batch_size` must be an integer of at least 1; got True"),
+        ({"update_epochs": -1}, "`update_epochs` must be an integer of at least 0; got -1"),
+        ({"early_stopping_patience": 0}, "`early_stopping_patience` must be an integer of at"),
+        ({"lr": 0.0}, "`lr` must be a number, positive; got 0.0"),
+        ({"validation_fraction": 1.0}, "`validation_fraction` must be a number, between 0 and 1"),
+        ({"random_state": -1}, "`random_state` must be an integer of at least 0; got -1"),
+        ({"random_state": 2**32}, r"`random_state` must be below 2 \*\* 32; got 4294967296"),
+        ({"scaler": "robust"}, "`scaler` must be one of 'standard', None; got 'robust'"),
+        ({"time_features": "ALL"}, "`time_features` must be one of True, False, 'all'; got 'ALL'"),
+        ({"fit_after_pretrain": "no"}, "`fit_after_pretrain` must be one of 'zero-shot'"),
+        ({"quantiles": (0.5,)}, "`quantiles` must be a tuple of numbers between 0 and 1"),
+        ({"quantiles": (0.1, 1.0)}, r"`quantiles` must .* got \(0.1, 1.0\)"),
+        ({"quantiles": 0.1}, "`quantiles` must be a tuple"),
+        ({"quantiles": (1e-7, 0.5)}, "`quantiles` must be a tuple of numbers between 0 and 1"),
+        ({"past_covariates": "noise"}, r"For a single column write \('noise',\)"),
+        ({"pl_trainer_kwargs": [1]}, "`pl_trainer_kwargs` must be a dict"),
+        ({"pl_trainer_kwargs": {"max_epochs": 3}}, "Use `n_epochs`"),
+    ],
+    ids=str,
+)
+def test_parameters_out_of_range_are_refused(parameters, message):
+    with pytest.raises(ValueError, match=message):
+        InformerForecaster(**parameters)
+
+
+def test_numbers_of_numpy_are_numbers():
+    sizes = {"n_epochs": 3, "update_epochs": 2, "input_chunk_length": 4, "output_chunk_length": 3}
+    sizes |= {"d_model": 8, "batch_size": 8, "early_stopping_patience": 2, "random_state": 3}
+    rates = {"dropout": 0.125, "lr": 0.0078125, "validation_fraction": 0.25}
+    plain = make(**sizes, **rates, quantiles=(0.1, 0.9), distil=True)
+    numpy = make(
+        **{name: np.int64(size) for name, size in sizes.items()},
+        **{name: np.float32(rate) for name, rate in rates.items()},
+        quantiles=np.array([0.1, 0.9]),
+        distil=np.bool_(True),
+    )
+    y = noise()
+    one, other = (f.clone().fit(y[:30]).update(y[30:]).predict(fh=FH) for f in (plain, numpy))
+    pd.testing.assert_frame_equal(one, other, check_exact=True)
+    with pytest.raises(ValueError, match="`n_epochs` must be an integer of at least 0"):
+        make(n_epochs=np.int64(-1))
+    with pytest.raises(ValueError, match="`lr` must be a number, positive"):
+        make(lr=np.float32(-1))

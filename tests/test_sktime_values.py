@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 import pandas as pd
 import pytest
+from pytorch_lightning.callbacks import Callback
 
 from informer_forecaster import InformerForecaster
 
@@ -54,3 +57,28 @@ def test_rows_far_from_those_of_the_training_are_refused():
     with pytest.raises(ValueError, match=r"`y` must .*column 'a' of the series is 1e\+30 at 43"):
         forecaster.update(outlier)
     pd.testing.assert_frame_equal(forecaster.predict(), forecast)
+
+
+class Poison(Callback):
+    """Spoil the weights of a training, once it is switched on."""
+
+    is_on: ClassVar[bool] = False
+
+    def on_train_batch_end(self, trainer, pl_module, *_):  # noqa: ARG002 - Lightning's arguments
+        if self.is_on:
+            next(pl_module.parameters()).data.fill_(float("nan"))
+
+
+def test_weights_that_are_not_finite_leave_no_fit_and_no_update(monkeypatch):
+    y = table(rows=50)
+    trainer = {"accelerator": "cpu", "callbacks": [Poison()]}
+    forecaster = InformerForecaster(**{**TINY, "pl_trainer_kwargs": trainer}).fit(y[:40], fh=FH)
+    forecast = forecaster.predict()
+    monkeypatch.setattr(Poison, "is_on", True)
+    with pytest.raises(ValueError, match="weights that are not finite"):
+        forecaster.update(y[40:])
+    pd.testing.assert_frame_equal(forecaster.predict(), forecast)
+    with pytest.raises(ValueError, match="weights that are not finite"):
+        forecaster.clone().fit(y, fh=FH)
+    with pytest.raises(ValueError, match="weights that are not finite"):
+        InformerForecaster(**{**TINY, "lr": 1e30, "n_epochs": 5}).fit(y, fh=FH)

@@ -30,7 +30,7 @@ def several(tables):
 
 
 def network_of(forecaster):
-    return forecaster.model_.network.model.model
+    return forecaster.model_.model.model
 
 
 def test_quantiles_that_the_network_crosses_are_put_in_order():
@@ -44,7 +44,7 @@ def test_quantiles_that_the_network_crosses_are_put_in_order():
     from darts import TimeSeries
 
     raw = (
-        forecaster.model_.network.model.predict(
+        forecaster.model_.model.predict(
             3,
             TimeSeries.from_values(noise("ab")[:40].to_numpy(np.float32)),
             predict_likelihood_parameters=True,

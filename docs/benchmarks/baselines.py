@@ -136,8 +136,8 @@ class Sktime(Method):
             # Windows of a series stand together.
             return np.stack(paths, axis=1).reshape(-1, task.horizon, 1, len(levels))
 
-        size = sum(p.numel() for p in forecaster.model_.network.model.model.parameters())
-        epochs = forecaster.model_.network.model.epochs_trained or None
+        size = sum(p.numel() for p in forecaster.model_.model.model.parameters())
+        epochs = forecaster.model_.model.epochs_trained or None
         return Fitted(forecast, epochs, size, validates=False)
 
     @staticmethod

@@ -53,7 +53,9 @@ def informer(look_back: int, seed: int) -> InformerForecaster:
 
 def informer_stopped(look_back: int, seed: int) -> InformerForecaster:
     """Make the Informer that stops on the last fifth of the training rows."""
-    return informer(look_back, seed).set_params(early_stopping_patience=PATIENCE)
+    return informer(look_back, seed).set_params(
+        early_stopping_patience=PATIENCE, validation_fraction=0.2
+    )
 
 
 def scaled(forecaster: Any, seed: int) -> TransformedTargetForecaster:

@@ -1,0 +1,408 @@
+"""Private: tables of sktime to series and back, and the arrays that a network takes of a series."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from informer_forecaster._network.config import LARGEST_VALUE
+
+from ._sktime_time import (
+    THE_SERIES,
+    TO_PERIOD,
+    Step,
+    Times,
+    calendar_of,
+    check_kind,
+    check_labels,
+    check_steps,
+    in_zone,
+    is_whole,
+    labels_after,
+    length_of,
+    listed,
+    size_of,
+    span_of,
+    step_of,
+    to_stamps,
+    without_row,
+)
+from .time_features import TimeFeatures
+
+Key = tuple[Hashable, ...]
+Float64Array = npt.NDArray[np.float64]
+Float32Array = npt.NDArray[np.float32]
+UNNAMED: set[Hashable] = {None, 0}  # what sktime calls the column of an array or nameless series
+
+
+# Tables
+
+
+def to_zone(table: Any, zone: Any) -> Any:
+    """A table, or each one of a list, at the same times in a time zone; others as they are."""
+    if isinstance(table, list):
+        return [to_zone(each, zone) for each in table]
+    if not isinstance(table, pd.DataFrame | pd.Series):
+        return table
+    moved = in_zone(table.index, zone)
+    return table if moved is table.index else table.set_axis(moved)
+
+
+def split_series(argument: str, table: pd.DataFrame | None) -> dict[Key, pd.DataFrame]:
+    """Separate the series of a table, in their order; the key of a single series is empty.
+
+    A row without the label of its series is refused: pandas would drop it without a word.
+    """
+    if table is None:
+        return {}
+    if not isinstance(table.index, pd.MultiIndex):
+        return {(): table}
+    levels = list(range(table.index.nlevels - 1))
+    for number in levels:
+        unlabelled = np.asarray(table.index.get_level_values(number).isna())
+        if unlabelled.any():
+            level = table.index.names[number]
+            name = repr(level) if level is not None else f"number {number}"
+            raise ValueError(
+                f"`{argument}` must have a label for each series in every level of its index; "
+                f"level {name} has none in {unlabelled.sum()} of {len(table)} rows, the first at "
+                f"{table.index[unlabelled][0][-1]}. Give these rows a label, or leave them out."
+            )
+    # A list of one level would give keys without their tuples, and a warning, in pandas below 3.
+    by: Any = levels if len(levels) > 1 else 0
+    # Categories left over from a larger table are no series; pandas below 3 would make them some.
+    groups: Any = table.groupby(level=by, sort=False, observed=True)
+    return {
+        key if len(levels) > 1 else (key,): rows.droplevel(levels if len(levels) > 1 else 0)
+        for key, rows in groups
+    }
+
+
+def name_of(key: Key) -> str:
+    """How messages call a series."""
+    return THE_SERIES if not key else f"series {key[0] if len(key) == 1 else key!r}"
+
+
+def label_rows(labels: Mapping[Key, Times], names: list[Hashable]) -> Times:
+    """Join the row labels of all series, with the series' keys as upper levels."""
+    times = list(labels.values())
+    time = times[0].append(times[1:])
+    if () in labels:
+        return time.rename(names[-1])
+    keys = [key for key, one in labels.items() for _ in one]
+    return pd.MultiIndex.from_arrays([*zip(*keys, strict=True), time], names=names)
+
+
+def select_columns(
+    argument: str,
+    table: pd.DataFrame,
+    columns: Sequence[Hashable],
+    optional: Collection[Hashable] = (),
+) -> pd.DataFrame:
+    """Bring the columns of ``table`` into the order of training, those ``optional`` if present.
+
+    A single column of ``y`` may lack a name, as an array does. Columns of other names are refused.
+    """
+    given = list(table.columns)
+    if argument == "y" and len(given) == len(columns) == 1 and {*given, *columns} & UNNAMED:
+        return table.set_axis(list(columns), axis=1)
+    wanted = [c for c in columns if c in given or c not in optional]
+    if set(given) != set(wanted):
+        raise ValueError(
+            f"`{argument}` must have the columns that the network was trained on, "
+            f"{list(columns)}; got {given}. Give these columns, or fit again."
+        )
+    return table[wanted]
+
+
+def fill(argument: str) -> str:
+    """Say how missing values of `y` or `X` are filled; sktime's pipelines tell the two apart."""
+    joint = "*" if argument == "y" else "**"
+    return f"Fill it first, for example with `Imputer() {joint} InformerForecaster(...)`."
+
+
+def check_finite(table: pd.DataFrame, argument: str, name: str) -> None:
+    """Raise unless every value of ``table`` is a finite number, and one that can be scaled."""
+    values = table.to_numpy(dtype=np.float64)
+    if not np.isfinite(values).all():
+        found = _first(~np.isfinite(values), table, name)
+        raise ValueError(f"`{argument}` must hold finite numbers; {found}. {fill(argument)}")
+    _check_size(values, LARGEST_VALUE[64], table, argument, name)
+
+
+def narrow(values: Float64Array, table: pd.DataFrame, argument: str, name: str) -> Float32Array:
+    """Values of ``table`` in the units of the network, as 32-bit floats that are not too large."""
+    _check_size(values, LARGEST_VALUE[32], table, argument, name)
+    return values.astype(np.float32)
+
+
+def _check_size(
+    values: Float64Array, largest: float, table: pd.DataFrame, argument: str, name: str
+) -> None:
+    large = np.abs(values) > largest
+    if large.any():
+        raise ValueError(
+            f"`{argument}` must hold numbers of a magnitude up to {largest:.0e}, after scaling if "
+            f"there is a `scaler`; {_first(large, table, name)}. Use `scaler='standard'`, leave "
+            "out what is no measurement, or choose another unit."
+        )
+
+
+def _first(bad: npt.NDArray[np.bool_], table: pd.DataFrame, name: str) -> str:
+    """Name the first value of ``table`` that is ``bad``."""
+    row, column = np.argwhere(bad)[0]
+    value = table.iloc[row, column]
+    return f"column {table.columns[column]!r} of {name} is {value} at {table.index[row]}"
+
+
+def spread(values: Float64Array, scaled: bool) -> tuple[Float64Array, Float64Array]:
+    """Mean and deviation of each column; about 1 for a constant one, 0 and 1 if left as it is."""
+    columns = values.shape[1]
+    if not scaled or not len(values):
+        return np.zeros(columns), np.ones(columns)
+    center = values.mean(axis=0)
+    deviation = values.std(axis=0)
+    # The deviation of equal numbers need not be an exact zero, nor their mean one of them.
+    rounding = 1e-9 * np.abs(values).max(axis=0)
+    return center, np.where(deviation <= rounding, np.maximum(rounding, 1.0), deviation)
+
+
+# Series
+
+
+@dataclass(frozen=True, eq=False)
+class Instance:
+    """One series: its rows, the exogenous rows known so far, its step, and its own scale."""
+
+    name: str
+    y: pd.DataFrame
+    X: pd.DataFrame | None
+    step: Step
+    center: Float64Array
+    scale: Float64Array
+
+    def scaled_by(self, rows: int) -> Instance:
+        """Take mean and deviation of the first ``rows`` rows only."""
+        center, scale = spread(self.y.to_numpy(dtype=np.float64)[:rows], scaled=True)
+        return replace(self, center=center, scale=scale)
+
+    def between(self, start: int, stop: int | None = None, *, ahead: bool = False) -> Instance:
+        """Keep the rows from ``start`` to before ``stop``, and the exogenous rows of their time.
+
+        With ``ahead`` the later exogenous rows stay, too.
+        """
+        y, X = self.y.iloc[start:stop], self.X
+        if X is not None:
+            X = X.loc[(X.index >= y.index[0]) & (ahead | (X.index <= y.index[-1]))]
+        return replace(self, y=y, X=X)
+
+    def with_known(self, rows: pd.DataFrame | None) -> Instance:
+        """Add exogenous rows; they replace those of the same time stamps."""
+        if rows is None:
+            return self
+        rows = self._checked(rows)
+        X = rows if self.X is None else rows.combine_first(self.X)[self.X.columns]
+        return replace(self, X=X)
+
+    def _checked(self, rows: pd.DataFrame) -> pd.DataFrame:
+        check_kind(rows.index, self.y.index, "X", self.name)
+        check_labels(rows.index, self.y.index[0], self.step, "X", self.name)
+        check_finite(rows, "X", self.name)
+        return rows.astype(np.float64)
+
+    def extend(self, new: Instance, enough: int) -> Instance:
+        """Append the rows of ``new``, which replace those of the same and of later time stamps.
+
+        Where a gap lies between the two, ``new`` stands alone if it has ``enough`` rows.
+        """
+        y = pd.concat([self.y.loc[self.y.index < new.y.index[0]], new.y])
+        if len(new.y) < enough:
+            check_labels(y.index, y.index[0], self.step, "y", self.name)
+            if missing := without_row(y.index, self.step):
+                raise ValueError(
+                    f"`y` must go on where the known rows of {self.name} end, or hold the {enough} "
+                    f"rows of a look-back window; got {len(new.y)} from {new.y.index[0]}, and none "
+                    f"at {missing}. Give the rows between, or more."
+                )
+        return replace(self.with_known(new.X), y=y if is_whole(y.index, self.step) else new.y)
+
+
+def make_instances(
+    y: pd.DataFrame, X: pd.DataFrame | None, *, scaled: bool, step: Step | None = None
+) -> dict[Key, Instance]:
+    """Make an instance of each series, checked to be finite and without gaps.
+
+    All have one ``step``, by default that of the longest series.
+    """
+    if not len(y):
+        raise ValueError("`y` must have rows; got none. Give a series.")
+    tables, exogenous = split_series("y", y), split_series("X", X)
+    step = step or step_of(max((table.index for table in tables.values()), key=len))
+    if step is None:
+        raise ValueError(
+            "`y` must have a regular time step; none can be told from its index. Give more rows, "
+            f"or an index with a `freq`. {TO_PERIOD}"
+        )
+    instances = {}
+    for key, table in tables.items():
+        name = name_of(key)
+        check_steps(table.index, step, "y", name)
+        check_finite(table, "y", name)
+        if X is not None and key not in exogenous:
+            raise ValueError(f"`X` must hold the same series as `y`; {name} is missing from it.")
+        center, scale = spread(table.to_numpy(dtype=np.float64), scaled)
+        instance = Instance(name, table.astype(np.float64), None, step, center, scale)
+        instances[key] = instance.with_known(exogenous.get(key))
+    return instances
+
+
+def join_known(instances: Mapping[Key, Instance], X: pd.DataFrame | None) -> dict[Key, Instance]:
+    """Add exogenous rows to those that each series has."""
+    tables = split_series("X", X)
+    return {key: one.with_known(tables.get(key)) for key, one in instances.items()}
+
+
+# Arrays
+
+
+class Arrays(NamedTuple):
+    """What a network takes of one series, in its units; all arrays start at the same step.
+
+    ``target`` is ``(T, C)``; ``past`` and ``future``, where there are such covariates, are
+    ``(T, X)`` and ``(T + n, F)`` to forecast ``n`` steps.
+    """
+
+    target: Float32Array
+    past: Float32Array | None
+    future: Float32Array | None
+
+
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """The columns that a network was trained on, in their order, and the scale of those of `X`.
+
+    The exogenous columns share one scale over all series: a price or a holiday means the same in
+    each, and a series in which it never changed has no scale of its own. ``step`` is the length of
+    a step in the training.
+    """
+
+    y: list[Hashable]
+    past: list[Hashable]
+    future: list[Hashable]
+    calendar: tuple[str, ...]
+    center: pd.Series[float]
+    scale: pd.Series[float]
+    step: pd.Timedelta | None
+
+    @property
+    def exogenous(self) -> list[Hashable]:
+        """All columns of `X`."""
+        return [*self.past, *self.future]
+
+    def renamed(self, names: list[Hashable]) -> Columns:
+        """The same columns under other names, in their order.
+
+        Columns of which some bear a known name are left to be refused: their order means nothing.
+        """
+        is_other = len(names) == len(self.y) and set(names).isdisjoint(self.y)
+        return replace(self, y=names) if is_other else self
+
+    def arrays(self, instance: Instance, rows: int = 0, known: int = 0, ahead: int = 0) -> Arrays:
+        """The arrays of a series, with ``ahead`` more steps of what is known ahead.
+
+        A series shorter than ``rows`` is filled up with its first row. Of the steps ahead the first
+        ``known`` must have exogenous rows. The last of them stands for all others, also where these
+        have a row, so that a forecast does not depend on rows after its last step.
+        """
+        labels = instance.y.index
+        later = labels.append(labels_after(labels, instance.step, ahead)) if ahead else labels
+        target = (instance.y.to_numpy(dtype=np.float64) - instance.center) / instance.scale
+        past = self._exogenous(instance, self.past, labels)
+        future = self._exogenous(instance, self.future, later, fill=ahead - known)
+        if self.calendar:
+            calendar = TimeFeatures(self.calendar)(to_stamps(later)).astype(np.float32)
+            future = calendar if future is None else np.concatenate([future, calendar], axis=1)
+        padding = ((max(rows - len(labels), 0), 0), (0, 0))
+        found = (narrow(target, instance.y, "y", instance.name), past, future)
+        filled = (None if one is None else np.pad(one, padding, mode="edge") for one in found)
+        return Arrays(*filled)  # type: ignore[arg-type]
+
+    def _exogenous(
+        self, instance: Instance, columns: list[Hashable], labels: Times, fill: int = 0
+    ) -> Float32Array | None:
+        """Columns of X at ``labels``; the row before the last ``fill`` stands for these."""
+        if not columns:
+            return None
+        known = labels[: len(labels) - fill]
+        rows = pd.DataFrame(columns=columns) if instance.X is None else instance.X[columns]
+        missing = known.difference(rows.index[rows.notna().all(axis=1)])
+        if len(missing):
+            raise ValueError(
+                f"`X` must have a row with {', '.join(map(repr, columns))} for each step of the "
+                f"look-back window and each step up to the last one in `fh`, also those that `fh` "
+                f"leaves out; {instance.name} "
+                f"lacks {listed(missing)}. Give these rows, or name columns that are not known "
+                "ahead in `past_covariates`."
+            )
+        values = (rows.reindex(known).reindex(labels).ffill() - self.center) / self.scale
+        values = values[columns]
+        return narrow(values.to_numpy(dtype=np.float64), values, "X", instance.name)
+
+    def check_step(self, instance: Instance) -> None:
+        """Raise unless a series has the step, and the calendar features, of the training.
+
+        A network without calendar features can forecast every series.
+        """
+        if not self.calendar:
+            return
+        suitable = calendar_of(instance.y.index, instance.step)
+        # The longest cycles come last: a short training part leaves these out.
+        if self.calendar != suitable[: len(self.calendar)]:
+            raise ValueError(
+                "`y` must have a step of the same calendar features as those that the network was "
+                f"trained on, {', '.join(self.calendar)}; a step of "
+                f"{size_of(instance.y.index, instance.step)} has {', '.join(suitable) or 'none'}. "
+                "Train on series of this step, or with `time_features=False`."
+            )
+        step = length_of(instance.y.index, instance.step)
+        if step and self.step and not 0.8 < step / self.step < 1.25:
+            raise ValueError(
+                "`y` must have a step of the length that the network was trained on, "
+                f"{self.step}; got {step}. Train on series of this step, or with "
+                "`time_features=False`."
+            )
+
+
+def make_columns(
+    instances: Sequence[Instance],
+    past: Collection[Hashable],
+    *,
+    time_features: bool | Literal["all"],
+    scaled: bool,
+) -> Columns:
+    """Find the columns, their scale and the calendar features that suit the step."""
+    first = instances[0]
+    # Rows after the last of `y` are given to `fit` or to `predict`: no forecast depends on where.
+    tables = [rows for one in instances if (rows := one.between(0).X) is not None]
+    X = pd.concat(tables) if tables else pd.DataFrame(index=first.y.index)
+    center, scale = spread(X.to_numpy(dtype=np.float64), scaled)
+    calendar: tuple[str, ...] = ()
+    if time_features:
+        # Only features whose cycles come again in the data can be learnt from.
+        spans = [span for one in instances if (span := span_of(one.y.index, one.step))]
+        longest = max(spans) if spans and time_features != "all" else None
+        calendar = calendar_of(first.y.index, first.step, longest)
+    return Columns(
+        y=list(first.y.columns),
+        past=[column for column in X.columns if column in past],
+        future=[column for column in X.columns if column not in past],
+        calendar=calendar,
+        center=pd.Series(center, index=X.columns),
+        scale=pd.Series(scale, index=X.columns),
+        step=length_of(first.y.index, first.step),
+    )

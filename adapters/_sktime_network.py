@@ -1,0 +1,396 @@
+"""Private: one network for all series, trained and asked through Darts; copies carry it whole.
+
+Imported by the sktime adapter when a network is first needed, as Darts and Lightning are slow to
+import. The letters of the arrays' shapes are those of the network.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import inspect
+import logging
+import math
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pytorch_lightning as pl
+import torch
+from darts import TimeSeries
+from tqdm.auto import tqdm  # type: ignore[import-untyped]
+
+from ._sktime_frames import Arrays, Columns, Float32Array, Float64Array, Instance, Key
+from ._sktime_parameters import nearest
+from ._sktime_time import Positions, labels_after
+
+if TYPE_CHECKING:
+    from informer_forecaster.explain import Explanation
+
+    from .darts import InformerModel
+
+Trainer = Mapping[str, Any]  # arguments of Lightning's trainer
+
+_FORMAT = 2
+_LOGGERS = ("darts", "pytorch_lightning", "lightning.pytorch", "lightning.fabric")
+_CHATTY = r"pytorch_lightning|lightning_fabric|torch\.utils\.data"
+_PATIENCE = 3.0  # seconds after which a training shows how far it is
+
+
+class SharedNetwork:
+    """An :class:`InformerModel` for all series of a table; pickle and deepcopy carry it whole.
+
+    Darts drops the network from its own copies. Each call is told by ``trainer`` where to compute.
+
+    Parameters
+    ----------
+    columns : Columns
+        Columns, calendar features and the scale of the exogenous columns.
+    quantiles : tuple of float or None
+        Quantiles that the model forecasts, symmetric around 0.5; ``None`` for the mean.
+    model : InformerModel
+        The model; with a quantile regression of these quantiles as likelihood.
+
+    Attributes
+    ----------
+    epochs_trained : int
+        Epochs that the last training ran.
+    """
+
+    def __init__(
+        self, columns: Columns, quantiles: tuple[float, ...] | None, model: InformerModel
+    ) -> None:
+        self.columns = columns
+        self.quantiles = quantiles
+        self.model = model
+        self.epochs_trained = 0
+
+    @property
+    def input_chunk_length(self) -> int:
+        """Steps of the look-back window."""
+        return int(self.model.input_chunk_length)
+
+    @property
+    def output_chunk_length(self) -> int:
+        """Steps forecast in one pass."""
+        return int(self.model.output_chunk_length)
+
+    @property
+    def rows_needed(self) -> int:
+        """Rows from which one training window can be made."""
+        return self.input_chunk_length + self.output_chunk_length
+
+    def renamed(self, names: list[Any]) -> SharedNetwork:
+        """The same network for as many columns of other names, in their order."""
+        renamed = copy.copy(self)
+        renamed.columns = self.columns.renamed(names)
+        return renamed
+
+    def train(
+        self,
+        instances: Sequence[Instance],
+        *,
+        epochs: int,
+        trainer: Trainer,
+        validation: Sequence[Instance] = (),
+        progress: bool = False,
+    ) -> list[str]:
+        """Train from the present weights on the series that are long enough; name the others.
+
+        Raises
+        ------
+        ValueError
+            If no series is long enough, or the trainer cannot run here.
+        """
+        training = [one for one in instances if len(one.y) >= self.rows_needed]
+        if not training:
+            raise ValueError(
+                f"`y` must have at least {self.rows_needed} rows to train: `input_chunk_length` + "
+                f"output chunk, {self.input_chunk_length} + {self.output_chunk_length}; got "
+                f"{max(len(one.y) for one in instances)}. Give a longer series or choose shorter "
+                "lengths."
+            )
+        _check_names(trainer)
+        # Callbacks hold state: a second run with the same ones would stop where the first did.
+        arguments = copy.deepcopy(dict(trainer))
+        if self.epochs_trained:
+            arguments = _available(arguments)
+        elif _lacks_device(arguments):
+            raise ValueError(
+                f"`pl_trainer_kwargs` asks for accelerator={arguments['accelerator']!r}, and there "
+                "is no GPU on this machine; leave out `accelerator` in `pl_trainer_kwargs` or use "
+                "'cpu'."
+            )
+        if progress:
+            arguments["callbacks"] = [*arguments.get("callbacks", ()), _Progress()]
+        series = _as_series([self.columns.arrays(one) for one in training])
+        held_back = _as_series([self.columns.arrays(one) for one in validation])
+        with _quiet():
+            runner = pl.Trainer(max_epochs=epochs, **arguments)
+            self.model.fit(
+                **series,
+                **{f"val_{name}": found for name, found in held_back.items() if validation},
+                trainer=runner,
+                epochs=epochs,
+            )
+        self.epochs_trained = runner.current_epoch
+        self._forget()
+        return [one.name for one in instances if len(one.y) < self.rows_needed]
+
+    def forecast(
+        self,
+        instances: Mapping[Key, Instance],
+        steps: Mapping[Key, Positions],
+        *,
+        trainer: Trainer,
+    ) -> dict[Key, Float64Array]:
+        """Forecast each series at its ``steps`` ahead, ``(len(steps), C, P)`` in its own units.
+
+        The parameters are the quantiles, ascending. Beyond the output chunk the medians are fed
+        back as if they had been observed.
+
+        Raises
+        ------
+        ValueError
+            If exogenous rows are missing, or a roll-out would need columns not known ahead.
+        """
+        furthest = max(int(ahead.max()) for ahead in steps.values())
+        length = self.output_chunk_length
+        if furthest > length and self.columns.past:
+            raise ValueError(
+                "`past_covariates` are not known over a roll-out, so `fh` must not go beyond the "
+                f"output chunk of {length} steps; got a step of {furthest}. Fit with "
+                f"`output_chunk_length={furthest}` or more."
+            )
+        num_chunks = math.ceil(furthest / length)
+        windows = [
+            self._window(one, int(steps[key].max()), num_chunks * length)
+            for key, one in instances.items()
+        ]
+        arguments = _on_one_device(_available(trainer))
+        chunks: list[list[Float32Array]] = []
+        with _quiet():
+            for _ in range(num_chunks):
+                chunks.append(self._forecast_chunk(windows, arguments))
+                windows = [
+                    window._replace(target=np.r_[window.target, chunk[..., self._middle]])
+                    for window, chunk in zip(windows, chunks[-1], strict=True)
+                ]
+        forecasts = {
+            key: np.concatenate(parts)[steps[key] - 1]
+            for key, parts in zip(instances, zip(*chunks, strict=True), strict=True)
+        }
+        return {
+            key: forecasts[key] * one.scale[:, None] + one.center[:, None]
+            for key, one in instances.items()
+        }
+
+    def explain(self, instance: Instance, steps: Positions, names: Sequence[Any]) -> Explanation:
+        """Explain the mean or median at ``steps`` ahead, with ``names`` for the columns of `y`.
+
+        What a value adds is measured against the means of the series' own rows.
+
+        Raises
+        ------
+        ValueError
+            If a step lies outside the output chunk, or the series does not fill the look-back.
+        """
+        # Here, as it imports what draws the plots.
+        from informer_forecaster.explain import InformerExplainer
+
+        lookback, horizon = self.input_chunk_length, self.output_chunk_length
+        if steps.min() < 1 or steps.max() > horizon:
+            raise ValueError(
+                f"`fh` must lie within the {horizon} steps that are forecast in one pass, to be "
+                f"explained; got the steps {steps.tolist()}. Leave out the others, or fit with a "
+                "larger `output_chunk_length`."
+            )
+        if len(instance.y) < lookback:
+            raise ValueError(
+                f"`y` must have {lookback} rows, the look-back window, to be explained; "
+                f"{instance.name} has {len(instance.y)}. Give more rows, or choose a shorter "
+                "`input_chunk_length`."
+            )
+        background = _as_series([self._window(instance, int(steps.max()), horizon)])
+        with _quiet():
+            explainer = InformerExplainer(self.model, *background.values(), sort_quantiles=True)
+            every = list(explainer.target_components_likelihood)
+            middle = every[self._middle :: len(self.quantiles or (0,))]
+            result = explainer.explain(horizons=steps.tolist(), target_components=middle)
+        return self._restated(result.explanations[0], instance, [str(name) for name in names])
+
+    def _restated(self, explanation: Explanation, instance: Instance, y: list[str]) -> Explanation:
+        """Put names, time stamps and units of the data into what is said of arrays."""
+        times = instance.y.index[-self.input_chunk_length :]
+        times = times.append(labels_after(times, instance.step, self.output_chunk_length))
+        past = list(map(str, self.columns.past))
+        future = [*map(str, self.columns.future), *self.columns.calendar]
+        center, scale = instance.center, instance.scale
+        layers = (explanation.encoder_layers, explanation.decoder_layers)
+        encoder, decoder = (
+            tuple(one.relabelled(times, tuple(y)) for one in maps) for maps in layers
+        )
+        return replace(
+            explanation,
+            times=times,
+            freq=instance.step,
+            history=instance.y.iloc[-self.input_chunk_length :].set_axis(y, axis=1),
+            components=tuple(y),
+            forecast=explanation.forecast * scale + center,
+            baseline=explanation.baseline * scale + center,
+            # One dimension for the outputs, whose units these are, and two of the inputs.
+            added={kind: one * scale[:, None, None] for kind, one in explanation.added.items()},
+            names={"target": y, "pastcov": past, "futcov": future, "statcov": []},
+            encoder_layers=encoder,
+            decoder_layers=decoder,
+        )
+
+    @property
+    def _middle(self) -> int:
+        """Which parameter is the point forecast: the median, or the mean alone."""
+        return 0 if self.quantiles is None else self.quantiles.index(0.5)
+
+    def _window(self, instance: Instance, known: int, ahead: int) -> Arrays:
+        """The look-back window of a series, and ``ahead`` steps of which ``known`` have rows."""
+        rows = self.input_chunk_length
+        return self.columns.arrays(instance.between(-rows, ahead=True), rows, known, ahead)
+
+    def _forecast_chunk(self, windows: Sequence[Arrays], trainer: Trainer) -> list[Float32Array]:
+        """Forecast one output chunk of each window, ``(H, C, P)``."""
+        forecasts = self.model.predict(
+            n=self.output_chunk_length,
+            **_as_series(windows),
+            trainer=pl.Trainer(**trainer),
+            predict_likelihood_parameters=self.quantiles is not None,
+            show_warnings=False,
+            random_state=0,
+        )
+        shape = (self.output_chunk_length, -1, len(self.quantiles or (0,)))
+        arrays = [forecast.values(copy=False).reshape(shape) for forecast in forecasts]
+        return [np.sort(array, axis=2) for array in arrays]
+
+    def _forget(self) -> None:
+        """Drop what a later call does not need: the data, and what training left on the device."""
+        model, module = self.model, self.model.model
+        model.training_series = None
+        model.past_covariate_series = model.future_covariate_series = None
+        # Lightning's module points to its trainer, and so to the training data.
+        model.trainer = module.trainer = None
+        module.cpu()
+        for part in module.modules():
+            # Of the last batch, such as the statistics of the instance norm.
+            for name, value in vars(part).items():
+                if isinstance(value, torch.Tensor):
+                    setattr(part, name, None)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "format": _FORMAT, "module": self.model.model}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        if state.get("format") != _FORMAT:
+            raise ValueError(
+                f"the network was saved in format {state.get('format')!r}, and this version of "
+                f"informer-forecaster reads format {_FORMAT}. Load it with the version that saved "
+                "it, or fit again."
+            )
+        self.__dict__.update({k: v for k, v in state.items() if k not in ("format", "module")})
+        self.model.model = state["module"]
+
+
+class _Progress(pl.Callback):
+    """One bar for a whole training, shown once it takes more than a few seconds."""
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
+        """Count the batches of all epochs."""
+        batches = trainer.estimated_stepping_batches
+        total = int(batches) if math.isfinite(batches) else None
+        self.bar = tqdm(total=total, desc="fit", unit="batch", delay=_PATIENCE, leave=False)
+
+    def on_train_batch_end(self, *_: object) -> None:
+        """Count a batch."""
+        self.bar.update()
+
+    def on_train_end(self, *_: object) -> None:
+        """Clear the line."""
+        self.bar.close()
+
+    def on_exception(self, *_: object) -> None:
+        """Clear the line."""
+        if hasattr(self, "bar"):
+            self.bar.close()
+
+
+def _as_series(arrays: Sequence[Arrays]) -> dict[str, list[TimeSeries] | None]:
+    """Darts series of the arrays, each on an axis of its own that counts from 0."""
+
+    def convert(found: Sequence[npt.NDArray[np.float32] | None]) -> list[TimeSeries] | None:
+        return [TimeSeries.from_values(one) for one in found if one is not None] or None
+
+    return {
+        "series": convert([each.target for each in arrays]),
+        "past_covariates": convert([each.past for each in arrays]),
+        "future_covariates": convert([each.future for each in arrays]),
+    }
+
+
+def _check_names(trainer: Trainer) -> None:
+    """Raise if Lightning's trainer lacks one of the arguments."""
+    known = list(inspect.signature(pl.Trainer.__init__).parameters)[1:]
+    for name in trainer:
+        if name not in known:
+            raise ValueError(
+                f"`pl_trainer_kwargs` must hold arguments of Lightning's trainer; got {name!r}."
+                f"{nearest(name, known)}"
+            )
+
+
+def _available(trainer: Trainer) -> dict[str, Any]:
+    """The trainer's arguments, on another device where this machine lacks the one they name.
+
+    So that a network that was trained on a GPU forecasts, and trains on, on any machine.
+    """
+    if not _lacks_device(trainer):
+        return dict(trainer)
+    return {**_without(trainer, "strategy", "num_nodes"), "accelerator": "auto", "devices": 1}
+
+
+def _lacks_device(trainer: Trainer) -> bool:
+    """Whether the trainer's arguments name a GPU, and this machine has none of its kind."""
+    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    present["gpu"] = any(present.values())
+    accelerator = trainer.get("accelerator")
+    return isinstance(accelerator, str) and not present.get(accelerator, True)
+
+
+def _on_one_device(trainer: Trainer) -> dict[str, Any]:
+    """The trainer's arguments for a forecast: the first of its devices, and no callbacks.
+
+    Several devices would each return the forecasts of a share of the series.
+    """
+    devices = trainer.get("devices")
+    first = devices[:1] if isinstance(devices, list | tuple) and devices else 1
+    return {**_without(trainer, "callbacks", "strategy", "num_nodes"), "devices": first}
+
+
+def _without(trainer: Trainer, *names: str) -> dict[str, Any]:
+    return {name: value for name, value in trainer.items() if name not in names}
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Hold back what Darts and Lightning report of every run."""
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        with warnings.catch_warnings():
+            # On workers, pinned memory and their own deprecations: nothing that a user can act on.
+            warnings.filterwarnings("ignore", module=_CHATTY)
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

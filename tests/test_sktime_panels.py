@@ -1,0 +1,114 @@
+"""Panels and pretraining: one network for many series, and what a new one may be."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from informer_forecaster import InformerForecaster
+
+TINY = {**InformerForecaster.get_test_params()[0], "early_stopping_patience": None}
+FH = [1, 2, 3]
+
+
+INDEXES = {
+    "integer": pd.Index(np.arange(5, 35)),
+    "datetime-hour": pd.date_range("2001-11-27 22:00", periods=30, freq="h"),
+    "period-month": pd.period_range("2001-11", periods=30, freq="M"),
+    "datetime-business": pd.date_range("2001-11-27", periods=30, freq="B"),
+}
+
+
+def make(**parameters):
+    return InformerForecaster(**{**TINY, **parameters})
+
+
+def noise(rows=40, columns=("a",), seed=0, index=None):
+    index = pd.period_range("2001-01", periods=rows, freq="M") if index is None else index
+    values = np.random.default_rng(seed).normal(50, 5, size=(len(index), len(columns)))
+    return pd.DataFrame(values, index=index, columns=list(columns))
+
+
+def panel(lengths=(30, 30, 30), names=("north", "south", "east"), seed=0):
+    tables = {
+        name: noise(n, seed=seed + i)
+        for i, (name, n) in enumerate(zip(names, lengths, strict=False))
+    }
+    return pd.concat(tables, names=["region", "month"])
+
+
+def weights(forecaster):
+    return forecaster.model_.model.model.state_dict()
+
+
+def same_weights(left, right):
+    return all(torch.equal(value, right[name]) for name, value in left.items())
+
+
+def test_a_member_is_forecast_as_it_is_alone():
+    y = panel()
+    together = make().fit(y, fh=FH).predict()
+    model = make().pretrain(y, fh=FH)
+    for name in ("north", "south", "east"):
+        alone = model.clone().fit(y.loc[name], fh=FH).predict()
+        np.testing.assert_allclose(together.loc[name], alone, rtol=1e-5)
+
+
+def test_short_members_are_named_and_forecast():
+    y = panel(lengths=(30, 5, 2))
+    with pytest.warns(
+        UserWarning, match="2 series of fewer than 7 rows.*series 'south', series 'east'"
+    ):
+        forecast = make().fit(y, fh=FH).predict()
+    assert np.isfinite(forecast).all(axis=None)
+    assert len(forecast) == 9
+
+
+def test_zero_shot_keeps_the_network_and_finetune_trains_a_copy():
+    y = panel()
+    for choice, kept in (("zero-shot", True), ("finetune", False)):
+        forecaster = make(fit_after_pretrain=choice).pretrain(y, fh=FH)
+        before = copy.deepcopy(forecaster.pretrained_model_.model.model.state_dict())
+        expected = forecaster.fit(y.loc["north"], fh=FH).predict()
+        assert same_weights(before, weights(forecaster)) is kept
+        # A second fit starts from the pretrained network again, not from the first fit.
+        again = forecaster.fit(y.loc["north"], fh=FH).predict()
+        pd.testing.assert_frame_equal(again, expected, check_exact=True)
+
+
+def test_pretraining_goes_on_and_takes_other_names():
+    forecaster = make().pretrain(panel(), fh=FH)
+    before = copy.deepcopy(forecaster.pretrained_model_.model.model.state_dict())
+    forecaster.pretrain(panel(seed=9).rename(columns={"a": "other"}))
+    assert not same_weights(before, forecaster.pretrained_model_.model.model.state_dict())
+    forecast = forecaster.fit(noise().rename(columns={"a": "third"}), fh=FH).predict()
+    assert list(forecast.columns) == ["third"]
+
+
+@pytest.mark.parametrize(
+    ("index", "message"),
+    [
+        ("integer", "day_of_week; a step of 1 has none"),
+        ("datetime-hour", "day_of_week; a step of h has hour_of_day, day_of_week"),
+        ("period-month", "day_of_week; a step of M has month_of_year"),
+    ],
+)
+def test_a_step_of_other_calendar_features_than_pretraining_is_refused(index, message):
+    days = pd.date_range("2001-11-27", periods=30, freq="D")
+    y = pd.concat({name: noise(index=days) for name in "ab"}, names=["region", "day"])
+    forecaster = make().pretrain(y, fh=FH)
+    other = noise(index=INDEXES[index])
+    with pytest.raises(ValueError, match=message):
+        forecaster.fit(other, fh=FH)
+    assert len(make(time_features=False).pretrain(y, fh=FH).fit(other, fh=FH).predict()) == 3
+    workdays = noise(index=INDEXES["datetime-business"])
+    assert len(forecaster.fit(workdays, fh=FH).predict()) == 3
+
+
+def test_pretraining_needs_a_horizon():
+    with pytest.raises(ValueError, match="`fh` must be given to `pretrain`"):
+        make().pretrain(panel())

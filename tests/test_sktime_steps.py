@@ -1,0 +1,192 @@
+"""Labels of a forecast: the value of step k stands at step k, for every kind of index."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from darts import TimeSeries
+from sktime.forecasting.base import ForecastingHorizon
+from sktime.utils._testing.hierarchical import _make_hierarchical
+
+from informer_forecaster import InformerForecaster, InformerModel
+
+TINY = {**InformerForecaster.get_test_params()[0], "early_stopping_patience": None}
+FH = [1, 2, 3]
+
+
+INDEXES = {
+    "period-month": lambda n: pd.period_range("2001-11", periods=n, freq="M"),
+    "period-quarter": lambda n: pd.period_range("2001Q3", periods=n, freq="Q"),
+    "period-two-days": lambda n: pd.period_range("2001-11-27", periods=n, freq="2D"),
+    "datetime-hour": lambda n: pd.date_range("2001-11-27 22:00", periods=n, freq="h"),
+    "datetime-month-end": lambda n: pd.date_range("2001-11-30", periods=n, freq="ME"),
+    "datetime-business": lambda n: pd.date_range("2001-11-27", periods=n, freq="B"),
+    "datetime-no-freq": lambda n: pd.DatetimeIndex(
+        list(pd.date_range("2001-11-01", periods=n, freq="MS"))
+    ),
+    # Both cross the end of summer time: a local day of 25 hours, a local hour that comes twice.
+    "zone-day": lambda n: pd.date_range("2001-10-20", periods=n, freq="D", tz="Europe/Berlin"),
+    "zone-hour": lambda n: pd.date_range(
+        "2001-10-27 15:00", periods=n, freq="h", tz="Europe/Berlin"
+    ),
+    "range": lambda n: pd.RangeIndex(n),
+    "range-from-7": lambda n: pd.RangeIndex(7, 7 + n),
+    "integer": lambda n: pd.Index(np.arange(5, 5 + n)),
+}
+
+
+def make(**parameters):
+    return InformerForecaster(**{**TINY, **parameters})
+
+
+def line(index, slope=2.0, start=10.0, columns=("a",)):
+    steps = np.arange(len(index))[:, None] * slope + start
+    values = steps + 100.0 * np.arange(len(columns))
+    return pd.DataFrame(values, index=index, columns=list(columns))
+
+
+def noise(rows=40, columns=("a",), seed=0, index=None):
+    index = pd.period_range("2001-01", periods=rows, freq="M") if index is None else index
+    values = np.random.default_rng(seed).normal(50, 5, size=(len(index), len(columns)))
+    return pd.DataFrame(values, index=index, columns=list(columns))
+
+
+def panel(lengths=(30, 30, 30), names=("north", "south", "east"), seed=0):
+    tables = {
+        name: noise(n, seed=seed + i)
+        for i, (name, n) in enumerate(zip(names, lengths, strict=False))
+    }
+    return pd.concat(tables, names=["region", "month"])
+
+
+@pytest.fixture
+def straight(monkeypatch):
+    """Let Darts continue each line exactly, with quantiles 0.1 apart."""
+
+    def predict(model, n, series, **_):
+        steps = np.arange(1, n + 1, dtype=np.float64)[:, None]
+        quantiles = getattr(model.likelihood, "quantiles", (0.5,))
+        spread = 0.1 * (np.arange(len(quantiles)) - len(quantiles) // 2)
+        forecasts = []
+        for one in series:
+            before, last = one.values()[-2:].astype(float)
+            points = last + steps * (last - before)
+            values = (points[:, :, None] + spread).reshape(n, -1)
+            forecasts.append(TimeSeries.from_values(values))
+        return forecasts
+
+    monkeypatch.setattr(InformerModel, "predict", predict)
+
+
+@pytest.mark.usefixtures("straight")
+@pytest.mark.parametrize("index", INDEXES.values(), ids=INDEXES.keys())
+@pytest.mark.parametrize("fh", [[1, 2, 3], [2, 5]], ids=str)
+def test_each_step_stands_at_its_label(index, fh):
+    y = line(index(30))
+    forecast = make().fit(y[:20], fh=fh).predict()
+    expected = y.iloc[[19 + step for step in fh]]
+    pd.testing.assert_frame_equal(forecast, expected, check_freq=False, rtol=1e-4)
+
+
+@pytest.mark.usefixtures("straight")
+@pytest.mark.parametrize("index", INDEXES.values(), ids=INDEXES.keys())
+def test_absolute_horizons_are_relative_ones_of_the_same_steps(index):
+    y = line(index(30))
+    forecaster = make(output_chunk_length=3).fit(y[:20])
+    absolute = forecaster.predict(fh=ForecastingHorizon(y.index[[21, 22]], is_relative=False))
+    pd.testing.assert_frame_equal(absolute, y.iloc[[21, 22]], check_freq=False, rtol=1e-4)
+
+
+@pytest.mark.usefixtures("straight")
+@pytest.mark.parametrize("index", INDEXES.values(), ids=INDEXES.keys())
+def test_update_moves_the_origin(index):
+    y = line(index(30))
+    forecaster = make().fit(y[:18], fh=[1, 3])
+    for rows in (slice(18, 19), slice(17, 21)):  # a single row, and rows that overlap
+        forecaster.update(y[rows], update_params=False)
+        expected = y.iloc[[rows.stop, rows.stop + 2]]
+        pd.testing.assert_frame_equal(forecaster.predict(), expected, check_freq=False, rtol=1e-4)
+
+
+@pytest.mark.usefixtures("straight")
+@pytest.mark.filterwarnings("ignore:step . of `fh`")
+def test_a_roll_out_goes_on_where_the_chunk_ends():
+    y = line(pd.RangeIndex(30), columns=("a", "b"))
+    forecast = make(output_chunk_length=3).fit(y[:20], fh=[1, 4, 8]).predict()
+    pd.testing.assert_frame_equal(forecast, y.iloc[[20, 23, 27]], rtol=1e-4)
+
+
+@pytest.mark.usefixtures("straight")
+def test_panel_members_with_other_cutoffs_are_forecast_from_their_own():
+    months = INDEXES["period-month"](40)
+    y = pd.concat(
+        {"b": line(months[:20]), "a": line(months[5:30], slope=-3.0)}, names=["region", "month"]
+    )
+    forecaster = make().fit(y, fh=[1, 3])
+    expected = pd.concat(
+        {
+            "b": line(months).iloc[[20, 22]],
+            "a": line(months[5:], slope=-3.0).iloc[[25, 27]],
+        },
+        names=["region", "month"],
+    )
+    pd.testing.assert_frame_equal(forecaster.predict(), expected, rtol=1e-4)
+
+
+@pytest.mark.usefixtures("straight")
+def test_an_update_of_one_member_leaves_the_others_where_they_were():
+    months = INDEXES["period-month"](40)
+    y = pd.concat({"b": line(months), "a": line(months)}, names=["region", "month"])
+    time = y.index.get_level_values(1)
+    forecaster = make().fit(y[time < months[20]], fh=[1])
+    forecaster.update(y.loc[["a"]][lambda rows: rows.index.get_level_values(1) < months[25]])
+    index = forecaster.predict().index
+    assert list(index) == [("b", months[20]), ("a", months[25])]
+
+
+@pytest.mark.usefixtures("straight")
+def test_hierarchies_keep_their_levels_and_order():
+    y = _make_hierarchical((2, 2), min_timepoints=20, max_timepoints=20, random_state=0)
+    forecast = make().fit(y, fh=[1, 2]).predict()
+    assert forecast.index.names == y.index.names
+    assert list(forecast.index.droplevel(-1).unique()) == list(y.index.droplevel(-1).unique())
+    assert len(forecast) == 8
+
+
+@pytest.mark.usefixtures("straight")
+def test_categories_without_rows_are_no_series():
+    """A label that a selection left behind must not become a series without a past."""
+    y = panel()
+    y.index = y.index.set_levels(y.index.levels[0].astype("category"), level=0)
+    kept = y[y.index.get_level_values(0) != "south"]
+    forecast = make().fit(kept, fh=FH).predict()
+    assert list(forecast.index.unique(0)) == ["north", "east"]
+
+
+def test_periods_of_business_days_warn_of_nothing_here():
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        y = noise(rows=40, index=pd.period_range("2001-11-27", periods=40, freq="B"))
+        forecaster = make(early_stopping_patience=1, output_chunk_length=3).fit(y[:30])
+        forecaster.update(y[30:36])
+        for horizon in (FH, ForecastingHorizon(y.index[36:39], is_relative=False)):
+            assert list(forecaster.predict(fh=horizon).index) == list(y.index[36:39])
+        table = pd.concat({"a": y, "b": y}, names=["region", "day"])
+        X = table.rename(columns={"a": "x"})
+        early = table.index.get_level_values(1) < y.index[30]
+        forecaster = make(output_chunk_length=3).fit(table[early], X[early])
+        forecaster.update(table[~early][:2], X[~early][:2], update_params=False)
+        forecaster.predict(FH, X[~early])
+    ours = [f"{w.filename}:{w.lineno} {w.message}" for w in caught if "adapters/" in w.filename]
+    assert not [line for line in ours if "site-packages" not in line]
+    assert [w for w in caught if w.filename == __file__]  # pandas did warn where it was made
+
+
+def test_the_output_chunk_is_capped_by_the_data():
+    forecaster = make().fit(noise(10), fh=range(1, 30))
+    assert forecaster.model_.output_chunk_length == 6
+    with pytest.warns(UserWarning, match="step 29 of `fh` is beyond the 6 steps"):
+        assert len(forecaster.predict()) == 29
