@@ -319,6 +319,17 @@ BROKEN = {
         {},
         "size mismatch for decoder.norm.bias",
     ),
+    "no names": (lambda _: {1: torch.zeros(2)}, {}, "a state dict, names and tensors"),
+    "a vector": (
+        lambda w: {**w, "projection.weight": torch.zeros(4)},
+        {},
+        "has no .* of 2 dimensions",
+    ),
+    "rows of another width": (
+        lambda w: {**w, "projection.weight": torch.zeros(99, 8)},
+        {},
+        "columns that it reads",
+    ),
     "heads that do not divide": (lambda w: w, {"nhead": 3}, "`d_model` must be divisible"),
     "long start token": (lambda w: w, {"start_token_length": 25}, "`start_token_length` must not"),
     "other positions": (
@@ -381,22 +392,6 @@ def test_a_damaged_file_is_named(tmp_path, content):
     path = tmp_path / "checkpoint.pth"
     path.write_bytes(content)
     with pytest.raises(ValueError, match=r"checkpoint\.pth holds more than tensors, or is damaged"):
-        load_original_weights(path, **LENGTHS, nhead=HEADS)
-
-
-@pytest.mark.parametrize(
-    ("state", "message"),
-    [
-        ({1: torch.zeros(2)}, "must hold a state dict, names and tensors"),
-        ({**make_state_dict(), "projection.weight": torch.zeros(4)}, "has no .* of 2 dimensions"),
-        ({**make_state_dict(), "projection.weight": torch.zeros(99, 8)}, "columns that it reads"),
-    ],
-    ids=["names", "dimensions", "columns"],
-)
-def test_weights_of_another_form_are_named(tmp_path, state, message):
-    path = tmp_path / "checkpoint.pth"
-    torch.save(state, path)
-    with pytest.raises(ValueError, match=message):
         load_original_weights(path, **LENGTHS, nhead=HEADS)
 
 

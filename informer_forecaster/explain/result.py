@@ -6,14 +6,13 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from darts import TimeSeries
-from darts.explainability.explainability_result import _ExplainabilityResult
 
 from .explanation import Explanation, Part
 
 Item = TypeVar("Item")
 
 
-class InformerExplainabilityResult(_ExplainabilityResult):  # type: ignore[misc]
+class InformerExplainabilityResult:
     """What :meth:`InformerExplainer.explain` returns.
 
     Every method returns one item where one series was explained, and else a list, one for each.
