@@ -444,8 +444,8 @@ replace(
     51,
     "the linear start draws random numbers of the training",
     f"{RECIPE}::test_the_start_draws_none_of_the_random_numbers_of_the_training",
-    "batches = list(islice(loader.batch_sampler, int(trainer.num_training_batches)))",
-    "batches = [torch.rand(9) > 2] and list(loader.batch_sampler) if torch.seed() else []",
+    "with torch.random.fork_rng(devices=[]):\n            trainer.fit_loop.setup_data()",
+    "if True:\n            trainer.fit_loop.setup_data()",
 )
 replace(
     52,

@@ -87,7 +87,9 @@ the largest exact sparsity measurement that a ranking chooses too. *Distance*: o
 output to that of full attention, relative to the latter, where the other rows hold the mean of the
 values, and where they also hold the first-order term of attention in the scores
 ([attention_lazy.py](benchmarks/attention_lazy.py)). *Test error*: the mean squared error, over some
-1000 windows, of networks that were trained and forecast with each, one seed. The last table is what
+1000 windows, of networks that were trained and forecast with each, one seed.
+
+The last table is what
 the term costs, forward and backward without a mask. Script:
 [selection.py](benchmarks/selection.py).
 
