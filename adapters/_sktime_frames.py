@@ -261,6 +261,13 @@ def make_instances(
     return instances
 
 
+def as_known(instances: Mapping[Key, Instance], scales: Mapping[Key, Any]) -> dict[Key, Instance]:
+    """Scale the series that are known by center and scale as they were then."""
+    known = {key: scales[key] for key in instances if key in scales}
+    scaled = {k: replace(instances[k], center=c, scale=s) for k, (c, s) in known.items()}
+    return {**instances, **scaled}
+
+
 def join_known(instances: Mapping[Key, Instance], X: pd.DataFrame | None) -> dict[Key, Instance]:
     """Add exogenous rows to those that each series has."""
     tables = split_series("X", X)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from .darts import InformerModel
 
 Trainer = Mapping[str, Any]  # arguments of Lightning's trainer
+Scales = dict[Key, Any]  # center and scale of each series, (2, C)
 
 _FORMAT = 2
 _LOGGERS = ("darts", "pytorch_lightning", "lightning.pytorch", "lightning.fabric")
@@ -58,6 +59,8 @@ class SharedNetwork:
     ----------
     epochs_trained : int
         Epochs that the last training ran.
+    scales : dict
+        Of a network from a file: center and scale of the series that it was fitted on.
     """
 
     def __init__(
@@ -67,6 +70,7 @@ class SharedNetwork:
         self.quantiles = quantiles
         self.model = model
         self.epochs_trained = 0
+        self.scales: Scales = {}
 
     @property
     def input_chunk_length(self) -> int:

@@ -26,6 +26,8 @@ SCALERS: tuple[Any, ...] = ("standard", None)
 TIME_FEATURES: tuple[Any, ...] = (True, False, "all")
 # Parameters that a network that was trained does not depend on.
 AFTER_TRAINING = {"fit_after_pretrain", "update_epochs", "verbose", "pl_trainer_kwargs"}
+# Parameters that no file of a network holds, nor decides.
+OF_THE_MACHINE = {"verbose", "pl_trainer_kwargs", "random_state"}
 AFTER_PRETRAIN = ("zero-shot", "finetune")
 
 

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
-from typing import Any, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -26,6 +26,9 @@ from ._sktime_time import (
     why_not,
     zone_of,
 )
+
+if TYPE_CHECKING:
+    from ._sktime_network import SharedNetwork
 
 Method = TypeVar("Method", bound=Callable[..., object])
 Table = Any  # of one of sktime's containers
@@ -142,6 +145,12 @@ class GuardedForecaster(BaseForecaster):
     def quantile_columns(self, alpha: Sequence[float]) -> pd.MultiIndex:
         """Columns of quantile forecasts."""
         return self._get_columns(method="predict_quantiles", alpha=alpha)
+
+    def take_pretrained(self, network: SharedNetwork) -> None:
+        """Begin with a network that another forecaster trained, as after `pretrain`."""
+        self.pretrained_model_ = network
+        self._pretrained_attrs = ["pretrained_model_"]
+        self._state = "pretrained"
 
     @contextmanager
     def keeping_network(self) -> Iterator[None]:

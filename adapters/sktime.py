@@ -20,12 +20,13 @@ from sktime.utils.warnings import warn
 from informer_forecaster._network import InformerConfig
 from informer_forecaster._network.config import LEARNING_RATE
 
-from ._files import check_archive, flush
+from ._files import FilePath, check_archive, flush
 from ._sktime_frames import (
     Columns,
     Float64Array,
     Instance,
     Key,
+    as_known,
     join_known,
     label_rows,
     make_columns,
@@ -34,6 +35,7 @@ from ._sktime_frames import (
 )
 from ._sktime_parameters import (
     AFTER_TRAINING,
+    OF_THE_MACHINE,
     architecture,
     check_parameters,
     complete_quantiles,
@@ -392,6 +394,8 @@ class InformerForecaster(GuardedForecaster):
         if self.state == "pretrained":
             self.model_ = self.pretrained_model_.renamed(list(y.columns))
             instances = self._read(y, X, self.model_.columns)
+            if self.model_.columns is self.pretrained_model_.columns:
+                instances = as_known(instances, self.model_.scales)
             if self.fit_after_pretrain == "finetune":
                 self._finetune(instances)
             else:
@@ -689,6 +693,114 @@ class InformerForecaster(GuardedForecaster):
         """
         check_archive(serial)
         return super().load_from_path(serial)
+
+    def save_pretrained(self, directory: FilePath) -> None:
+        """Write the network as data: config.json and model.safetensors, nothing pickled.
+
+        The parameters, the weights, the columns and the scales go to the files; the series do not.
+        A pretrained model that is there is replaced once the new one is on the disk.
+
+        Parameters
+        ----------
+        directory : str or os.PathLike
+            A directory; other files in it are left alone.
+
+        Raises
+        ------
+        ValueError
+            If there is no trained network, a column or a series has a label that is no string or
+            number, or `directory` has a file of one of the two names that this package did not
+            write.
+
+        Examples
+        --------
+        >>> from tempfile import TemporaryDirectory
+        >>> from sktime.datasets import load_airline
+        >>> from informer_forecaster import InformerForecaster
+        >>> y = load_airline()
+        >>> forecaster = InformerForecaster(24, n_epochs=1, d_model=16, random_state=0)
+        >>> y_pred = forecaster.fit(y, fh=range(1, 13)).predict()
+        >>> with TemporaryDirectory() as directory:
+        ...     forecaster.save_pretrained(directory)
+        ...     loaded = InformerForecaster.from_pretrained(directory)
+        >>> loaded.fit(y, fh=range(1, 13)).predict().equals(y_pred)
+        True
+        """
+        from ._sktime_pretrained import describe_network
+        from .pretrained import plain, write_directory
+
+        network = getattr(self, "model_", None) or getattr(self, "pretrained_model_", None)
+        if network is None:
+            raise ValueError(
+                "`save_pretrained` needs a trained network: call `fit` or `pretrain` first."
+            )
+        scales = network.scales
+        if self.is_fitted:
+            scales = {key: (one.center, one.scale) for key, one in self._context.items()}
+        config, tensors = describe_network(network, scales)
+        parameters = {k: v for k, v in self._plain_parameters.items() if k not in OF_THE_MACHINE}
+        config["class"] = type(self).__name__
+        config["parameters"] = {name: plain(name, value) for name, value in parameters.items()}
+        write_directory(directory, config, tensors)
+
+    @classmethod
+    def from_pretrained(cls, directory: FilePath, **kwargs: Any) -> Self:
+        """Make a forecaster with the network of :meth:`save_pretrained`, unpickling nothing.
+
+        It is in the state after `pretrain`: `fit` takes the network for the series that it is
+        given, without training, or fine-tunes it with ``fit_after_pretrain="finetune"``. Series
+        under the labels and columns of those that were fitted keep their scale, so that the same
+        rows give the same forecast; others are scaled by their own rows. A directory from a
+        stranger can at worst hold a bad forecaster.
+
+        Parameters
+        ----------
+        directory : str or os.PathLike
+            Where the files are.
+        **kwargs
+            Parameters of the constructor that the network does not depend on:
+            `fit_after_pretrain`, `update_epochs`, `verbose`, `pl_trainer_kwargs`, `random_state`.
+
+        Returns
+        -------
+        InformerForecaster
+            Pretrained, not fitted.
+
+        Raises
+        ------
+        ValueError
+            If a file is missing, damaged or of an unknown version, the weights do not fit the
+            configuration, or an argument belongs to the network.
+
+        Examples
+        --------
+        See :meth:`save_pretrained`.
+        """
+        from ._sktime_pretrained import restore_network
+        from .pretrained import read_directory, reported
+
+        changeable = AFTER_TRAINING | OF_THE_MACHINE
+        for name in kwargs.keys() - changeable:
+            raise ValueError(
+                f"`{name}` is fixed in a trained network; what can change is "
+                f"{', '.join(sorted(changeable))}."
+            )
+        config, tensors = read_directory(directory, cls.__name__)
+        with reported(directory):
+            saved = {k: v for k, v in config["parameters"].items() if k not in OF_THE_MACHINE}
+            saved = {k: tuple(v) if isinstance(v, list) else v for k, v in saved.items()}
+            forecaster = cls(**{**saved, **kwargs})
+            parameters = forecaster._plain_parameters
+            training = {"optimizer_kwargs": {"lr": parameters["lr"]}}
+            training["random_state"] = parameters["random_state"]
+            network = restore_network(config, tensors, training)
+            lengths = network.input_chunk_length, parameters["input_chunk_length"]
+            if len({*lengths}) > 1 or network.quantiles != complete_quantiles(
+                parameters["quantiles"]
+            ):
+                raise ValueError("the parameters must be those of the network; they are others.")
+        forecaster.take_pretrained(network)
+        return forecaster
 
     @classmethod
     def get_test_params(cls, parameter_set: str = "default") -> list[dict[str, Any]]:
