@@ -120,7 +120,7 @@ def test_an_export_forecasts_the_same(exported, mode, covariates):
     constant = series.with_values(np.full_like(series.all_values(), 7.0))
     flat = run(session, model.output_chunk_shift, constant, given)
     expected = model.predict(12, constant, predict_likelihood_parameters=parameters, **given)
-    np.testing.assert_allclose(flat, expected.values(), rtol=1e-5)
+    np.testing.assert_allclose(flat, expected.values(), rtol=1e-5, atol=1e-5)
 
 
 def test_a_model_of_double_precision_exports_in_single(tiny_model, waves, tmp_path):
