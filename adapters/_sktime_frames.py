@@ -21,7 +21,6 @@ from ._sktime_time import (
     check_kind,
     check_labels,
     check_steps,
-    in_zone,
     is_whole,
     labels_after,
     length_of,
@@ -41,16 +40,6 @@ UNNAMED: set[Hashable] = {None, 0}  # what sktime calls the column of an array o
 
 
 # Tables
-
-
-def to_zone(table: Any, zone: Any) -> Any:
-    """A table, or each one of a list, at the same times in a time zone; others as they are."""
-    if isinstance(table, list):
-        return [to_zone(each, zone) for each in table]
-    if not isinstance(table, pd.DataFrame | pd.Series):
-        return table
-    moved = in_zone(table.index, zone)
-    return table if moved is table.index else table.set_axis(moved)
 
 
 def split_series(argument: str, table: pd.DataFrame | None) -> dict[Key, pd.DataFrame]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import tzinfo
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar
 
@@ -17,11 +18,12 @@ import pandas as pd
 from sktime.datatypes import convert_to
 from sktime.forecasting.base import BaseForecaster, ForecastingHorizon
 
-from ._sktime_frames import check_finite, name_of, split_series, to_zone
+from ._sktime_frames import check_finite, name_of, split_series
 from ._sktime_time import (
     Step,
     business_periods_allowed,
     check_frequency,
+    in_zone,
     read_horizon,
     why_not,
     zone_of,
@@ -88,7 +90,7 @@ class GuardedForecaster(BaseForecaster):
         # sktime compares clocks, not times; a series that is known keeps its zone.
         known = self._cutoff if self.is_fitted else getattr(y, "index", None)
         if known is not None:
-            y, X = (to_zone(table, zone_of(known)) for table in (y, X))
+            y, X = (_to_zone(table, zone_of(known)) for table in (y, X))
         try:
             return super()._check_X_y(X=X, y=y, **kwargs)
         except ValueError:
@@ -242,3 +244,13 @@ class GuardedForecaster(BaseForecaster):
         """Add rows to what is known, and forecast; after an error nothing changed."""
         with self.unchanged_by_errors():
             return self.update(y, X, update_params).predict(fh=fh, X=X)
+
+
+def _to_zone(table: Table, zone: tzinfo | None) -> Table:
+    """A table, or each one of a list, at the same times in a time zone; others as they are."""
+    if isinstance(table, list):
+        return [_to_zone(each, zone) for each in table]
+    if not isinstance(table, pd.DataFrame | pd.Series):
+        return table
+    moved = in_zone(table.index, zone)
+    return table if moved is table.index else table.set_axis(moved)

@@ -136,7 +136,7 @@ def test_holidays_stay_holidays():
     assert list(make().fit(several(y[:47])).predict([2, 3]).loc["b"].index) == list(days[48:50])
 
 
-@pytest.mark.parametrize("freq", ["bh", "cbh", CustomBusinessDay(holidays=["2024-03-06"]), "BME"])
+@pytest.mark.parametrize("freq", ["bh", "cbh", CustomBusinessDay(holidays=["2024-03-06"])])
 def test_steps_without_periods_are_counted(freq):
     stamps = pd.date_range("2024-01-02 10:00", periods=60, freq=freq)
     y = noise(stamps)
