@@ -24,7 +24,7 @@ import pytest
 # The sources beside these tests, whatever the interpreter has installed.
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from mutations import MUTATIONS, modules
+from mutations import MUTATIONS, Mutation, find
 
 TESTS = Path(__file__).parent
 NOTICED = (AssertionError, pytest.fail.Exception)
@@ -86,9 +86,28 @@ def _run_here(
         pytest.main([*arguments, *(str(TESTS / test) for test in tests)], [outcome])
 
 
+def missing(each: Mutation) -> str | None:
+    """Say what is gone that a mutation needs: its place, or its test."""
+    file, _, test = each.tests.partition("::")
+    path = TESTS / file
+    if not path.exists() or f"def {test.partition('[')[0]}" not in path.read_text("utf-8"):
+        return f"no such test: {each.tests}"
+    try:
+        if each.text is not None:
+            find(each.text)
+        else:
+            with pytest.MonkeyPatch.context() as patch:
+                each.put_in(patch)
+    except AttributeError as error:
+        return str(error)
+    return None
+
+
 def check(numbers: list[int]) -> int:
     """Run the mutations of these defects, or all, and return how many of them no test caught."""
-    modules()
+    gone = [f"{one.number} {one.name}: {what}" for one in MUTATIONS if (what := missing(one))]
+    if gone:
+        raise SystemExit("\n".join(gone))
     chosen = [one for one in MUTATIONS if not numbers or one.number in numbers]
     sound = run(sorted({mutation.tests for mutation in chosen}))
     if sound.failed or sound.broken or not sound.passed:

@@ -40,6 +40,7 @@ class Mutation(NamedTuple):
     name: str
     tests: str
     put_in: Callable[[MonkeyPatch], None]
+    text: str | None = None
 
 
 MUTATIONS: list[Mutation] = []
@@ -69,6 +70,22 @@ def modules() -> tuple[ModuleType, ...]:
     return root, *map(importlib.import_module, names)
 
 
+@functools.cache
+def sources() -> dict[Path, tuple[str, str]]:
+    """Read the file of every module; the link to the adapters gives no file a second name."""
+    files = {Path(module.__file__).resolve(): module.__file__ for module in modules()}
+    return {path: (file, path.read_text(encoding="utf-8")) for path, file in files.items()}
+
+
+def find(text: str) -> tuple[str, str]:
+    """Give the file that holds a text, and all that stands in it."""
+    places = [place for place in sources().values() if text in place[1]]
+    count = sum(source.count(text) for _, source in places)
+    if count != 1:
+        raise AttributeError(f"the text is in the sources {count} times, not once: {text!r}")
+    return places[0]
+
+
 def functions_of(code: CodeType) -> Iterator[CodeType]:
     """Give a code object, and those of the functions and classes in it."""
     yield code
@@ -83,15 +100,7 @@ def replace_text(old: str, new: str) -> None:
     The functions around it get the code that the changed file would give them, so that it does not
     matter who has imported or wrapped them. It cannot be taken back: the process has to be a fork.
     """
-    places = {}
-    for module in modules():
-        source = Path(module.__file__).read_text(encoding="utf-8")
-        if old in source:
-            places[Path(module.__file__).resolve()] = (module.__file__, source)
-    count = sum(source.count(old) for _, source in places.values())
-    if count != 1:
-        raise AttributeError(f"the text is in the sources {count} times, not once: {old!r}")
-    ((file, source),) = places.values()
+    file, source = find(old)
     changed = source.replace(old, new)
     if changed.count("\n") != source.count("\n"):
         raise AttributeError(f"the replacement has another number of lines: {new!r}")
@@ -111,7 +120,7 @@ def replace_text(old: str, new: str) -> None:
 
 def replace(number: int, name: str, tests: str, old: str, new: str) -> None:
     """Register a defect of a line or of a few."""
-    MUTATIONS.append(Mutation(number, name, tests, lambda _: replace_text(old, new)))
+    MUTATIONS.append(Mutation(number, name, tests, lambda _: replace_text(old, new), old))
 
 
 @mutation(1, "heads and time scrambled", f"{DEFECTS}::test_1_heads_and_time_are_not_scrambled")

@@ -28,7 +28,7 @@ def caught(*defects: int) -> str:
 
 
 def test_three_defects_are_caught():
-    """The quick ones; the slow test below puts all of them in."""
+    """The quick ones, and the places of all; the slow test below puts all of them in."""
     assert caught(4, 5, 7) == "3 of 3 caught"
 
 
