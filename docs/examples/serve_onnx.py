@@ -82,8 +82,8 @@ class Service:
     path : str
         The file that ``to_onnx`` wrote.
     features : sequence of str
-        Calendar features of the model, which its ``add_encoders`` shows; none with
-        ``time_features=False``.
+        Calendar features of the model, which the config.json of ``save_pretrained`` names; none
+        with ``time_features=False``.
     """
 
     def __init__(self, path: str, features: Sequence[str]) -> None:
