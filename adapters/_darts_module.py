@@ -24,10 +24,12 @@ from darts.utils.torch import MonteCarloDropout
 from informer_forecaster._network import Informer, InformerConfig
 from informer_forecaster._network.config import ARCHITECTURE, DATA_FIELDS, LENGTHS
 from informer_forecaster._network.dropout import drop
+from informer_forecaster._network.effects import CovariateEffects
 from informer_forecaster._network.inputs import Inputs
 from informer_forecaster._network.lookback_skip import LookbackSkip
 from informer_forecaster._training.best_weights import Weights, all_or_nothing
-from informer_forecaster._training.linear_start import SeriesNorm, fit_linear_map
+from informer_forecaster._training.effects_start import fit_start
+from informer_forecaster._training.linear_start import SeriesNorm
 from informer_forecaster._training.recipe import TrainingRecipe
 from informer_forecaster._training.windows import TrainingWindows, Windows
 
@@ -70,7 +72,10 @@ class _InformerModule(TrainingRecipe, PLForecastingModule):
         config = {k: v for k, v in kwargs.items() if k in NETWORK_FIELDS | LENGTHS}
         self.network = Informer(InformerConfig(**config), dropout=_Dropout)
         skip = self.network.lookback_skip
-        if skip is not None and moves_with_the_series(self.likelihood):
+        moves = skip is not None and moves_with_the_series(self.likelihood)
+        has_effects = moves and self.network.config.has_effects
+        self.effects = CovariateEffects(self.network.config) if has_effects else None
+        if skip is not None and moves:
             # Least squares sets it. Trained along, it follows the noise of the gradient.
             skip.requires_grad_(False)
         self._norm_eps = 0.0 if self.rin is None else self.rin.eps
@@ -87,12 +92,22 @@ class _InformerModule(TrainingRecipe, PLForecastingModule):
 
     def forecast(self, inputs: Inputs) -> torch.Tensor:
         """Forecast ``(B, H, C, P)`` in the units of the target."""
-        past = inputs.target
+        ahead = None
+        if self.effects is not None:
+            before, ahead = self.effects(inputs)
+            inputs = inputs._replace(target=inputs.target - before)
         # NOTE[DIFF] the paper scales whole series only; here each window loses level and deviation.
-        forecast = self.network(*inputs._replace(target=self._normalise(past)))
+        forecast = self.network(*inputs._replace(target=self._normalise(inputs.target)))
         # Mixed precision ends here: losses and inverse transforms run in the model's own dtype.
-        forecast = keep_above_zero(forecast.to(past.dtype), self.likelihood)
-        return self._put_back_level_and_scale(forecast)
+        forecast = keep_above_zero(forecast.to(inputs.target.dtype), self.likelihood)
+        forecast = self._put_back_level_and_scale(forecast)
+        return forecast if ahead is None else self._move(forecast, ahead.unsqueeze(3))
+
+    def _move(self, forecast: torch.Tensor, effects: torch.Tensor) -> torch.Tensor:
+        """Move the parameters ``(B, H, C, P)`` by the effects ``(B, H, C, 1)``."""
+        if not isinstance(self.likelihood, tuple(LOCATION_SCALE)):
+            return forecast + effects
+        return torch.cat([forecast[..., :1] + effects, forecast[..., 1:]], dim=3)
 
     def _inputs(self, x_in: PLModuleInput) -> Inputs:
         """The network's inputs among those of Darts."""
@@ -170,9 +185,11 @@ class _InformerModule(TrainingRecipe, PLForecastingModule):
             return added
 
         windows = TrainingWindows(self.trainer, self._windows)
-        found = fit_linear_map(windows, self.rin or SeriesNorm(windows, reduce), reduce)
+        norm = self.rin or SeriesNorm(windows, reduce)
+        found = fit_start(windows, norm, self.effects, reduce)
         if found is not None:
-            skip.set_map(*parameters_of(*found, self.likelihood))
+            parameters = parameters_of(found.weight, found.intercept, found.error, self.likelihood)
+            skip.set_map(*parameters)
             torch.nn.init.zeros_(self.network.projection.weight)
             torch.nn.init.zeros_(self.network.projection.bias)
 

@@ -69,6 +69,7 @@ class SharedNetwork:
         self.columns = columns
         self.quantiles = quantiles
         self.model = model
+        model._own_calendar = len(columns.calendar)
         self.epochs_trained = 0
         self.scales: Scales = {}
 

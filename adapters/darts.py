@@ -123,6 +123,7 @@ class InformerModel(SavedWholeModel):
         start_token_length: int | None = InformerConfig.start_token_length,
         patch_length: int | None = InformerConfig.patch_length,
         channel_independent: bool = InformerConfig.channel_independent,
+        covariate_effects: bool = InformerConfig.covariate_effects,
         lookback_skip: bool = InformerConfig.lookback_skip,
         decoder_causal: bool = InformerConfig.decoder_causal,
         padding_mode: Literal["replicate", "circular"] = InformerConfig.padding_mode,
@@ -193,6 +194,12 @@ class InformerModel(SavedWholeModel):
         channel_independent
             Whether each component of the target is forecast on its own, by shared weights;
             otherwise a token holds all components, as in the paper. Default: ``True``.
+        covariate_effects
+            Whether the first `fit` finds, by regression, what covariates add to each step by
+            themselves: future covariates by their value, by averages of the values before it and by
+            the calendar, and past ones by their last steps. These effects are taken off the
+            look-back before the network sees it, and put on the forecast. They are in the unit of
+            the training series. For models with `lookback_skip` that it sets. Default: ``True``.
         lookback_skip
             Whether to add a linear map from the look-back window to the output. With point
             forecasts, quantiles and the likelihoods that have a location and a scale, the first
@@ -302,6 +309,7 @@ class InformerModel(SavedWholeModel):
             "start_token_length": start_token_length,
             "patch_length": patch_length,
             "channel_independent": channel_independent,
+            "covariate_effects": covariate_effects,
             "lookback_skip": lookback_skip,
             "decoder_causal": decoder_causal,
             "padding_mode": padding_mode,
@@ -339,6 +347,7 @@ class InformerModel(SavedWholeModel):
         self._time_features = time_features
         self._calendar: TimeFeatures | None = None
         self._columns: Columns = {}
+        self._own_calendar = 0  # columns of one's own that are the calendar's, as in sktime
         self._considers_static_covariates = use_static_covariates
 
     @classmethod
@@ -395,11 +404,16 @@ class InformerModel(SavedWholeModel):
             num_past_covariates=widths["past_covariates"] or 0,
             num_future_covariates=widths["future_covariates"] or 0,
             num_static_covariates=self._num_static(train_sample.static_covariates),
+            num_calendar_features=self._num_calendar_features(),
             num_parameters=1 if self.likelihood is None else self.likelihood.num_parameters,
             compile_network=self._compile_network,
             **self._architecture,
             **self.pl_module_params,
         )
+
+    def _num_calendar_features(self) -> int:
+        """Calendar features among the future covariates: the last ones."""
+        return self._own_calendar or len(calendar_names(self))
 
     def _num_static(self, static: FloatArray | None) -> int:
         """Static numbers of a sample, from ``(C or 1, S)``: all, or those of one component."""

@@ -114,6 +114,9 @@ class InformerForecaster(GuardedForecaster):
         input or more.
     channel_independent : bool
         Whether each column of `y` is forecast on its own, by shared weights.
+    covariate_effects : bool
+        Whether what columns of `X` add to each step by themselves is found by regression first,
+        taken off the look-back before the network sees it, and put on the forecast.
     lookback_skip : bool
         Whether to add a linear map from the look-back window to the output.
     decoder_causal : bool
@@ -235,6 +238,7 @@ class InformerForecaster(GuardedForecaster):
         start_token_length: int | None = InformerConfig.start_token_length,
         patch_length: int | None = InformerConfig.patch_length,
         channel_independent: bool = InformerConfig.channel_independent,
+        covariate_effects: bool = InformerConfig.covariate_effects,
         lookback_skip: bool = InformerConfig.lookback_skip,
         decoder_causal: bool = InformerConfig.decoder_causal,
         padding_mode: str = InformerConfig.padding_mode,
@@ -271,6 +275,7 @@ class InformerForecaster(GuardedForecaster):
         self.start_token_length = start_token_length
         self.patch_length = patch_length
         self.channel_independent = channel_independent
+        self.covariate_effects = covariate_effects
         self.lookback_skip = lookback_skip
         self.decoder_causal = decoder_causal
         self.padding_mode = padding_mode

@@ -42,6 +42,9 @@ class InformerConfig:
         Series known up to the forecast origin only, ``X``.
     num_future_covariates : int
         Series known over the horizon too, time stamps included, ``F``.
+    num_calendar_features : int
+        How many of the future covariates, the last ones, are the calendar's: time stamps that run
+        from -0.5 to 0.5 over a cycle.
     num_static_covariates : int
         Numbers that belong to the series and do not change, ``Z``; with `channel_independent`, to
         one component.
@@ -81,6 +84,9 @@ class InformerConfig:
         tokens of the input or more.
     channel_independent : bool
         Whether each target component is forecast on its own, by shared weights.
+    covariate_effects : bool
+        Whether what covariates add to each step by themselves is taken off the look-back before the
+        network sees it, and put on the forecast: see `CovariateEffects`.
     lookback_skip : bool
         Whether a linear map from the look-back to the horizon is added to the output: one that all
         components share, or one for each.
@@ -114,6 +120,7 @@ class InformerConfig:
     num_past_covariates: int = 0
     num_future_covariates: int = 0
     num_static_covariates: int = 0
+    num_calendar_features: int = 0
     num_parameters: int = 1
     d_model: int = 16
     nhead: int = 4
@@ -130,6 +137,7 @@ class InformerConfig:
     start_token_length: int | None = None
     patch_length: int | None = None
     channel_independent: bool = True
+    covariate_effects: bool = True
     lookback_skip: bool = True
     decoder_causal: bool = True
     padding_mode: Literal["replicate", "circular"] = "replicate"
@@ -161,6 +169,12 @@ class InformerConfig:
         self._check_relations()
 
     def _check_relations(self) -> None:
+        if self.num_calendar_features > self.num_future_covariates:
+            raise SizesError(
+                "`num_calendar_features` must not exceed `num_future_covariates`, which they are "
+                f"among; got num_calendar_features={self.num_calendar_features} and "
+                f"num_future_covariates={self.num_future_covariates}."
+            )
         if self.d_model % self.nhead:
             raise SizesError(
                 f"`d_model` must be divisible by `nhead`; got d_model={self.d_model} and "
@@ -211,6 +225,7 @@ class InformerConfig:
             "num_encoder_stacks": 1,
             "patch_length": 1,
             "channel_independent": False,
+            "covariate_effects": False,
             "lookback_skip": False,
             "decoder_causal": True,
             "padding_mode": "circular",
@@ -222,6 +237,12 @@ class InformerConfig:
         """The resolved ``start_token_length``, in steps."""
         assert self.start_token_length is not None  # resolved in __post_init__
         return self.start_token_length
+
+    @property
+    def has_effects(self) -> bool:
+        """Whether there are covariates, besides the calendar, whose effects are told apart."""
+        own = self.num_future_covariates - self.num_calendar_features
+        return self.covariate_effects and own + self.num_past_covariates > 0
 
     @property
     def num_value_channels(self) -> int:
@@ -247,6 +268,7 @@ DATA_FIELDS = {
     "num_past_covariates",
     "num_future_covariates",
     "num_static_covariates",
+    "num_calendar_features",
     "num_parameters",
 }
 ARCHITECTURE = {field.name for field in fields(InformerConfig)} - LENGTHS - DATA_FIELDS
@@ -269,9 +291,16 @@ _COUNTS_FROM_ZERO = (
     "num_past_covariates",
     "num_future_covariates",
     "num_static_covariates",
+    "num_calendar_features",
     "start_token_length",
 )
-_SWITCHES = ("distil", "channel_independent", "lookback_skip", "decoder_causal")
+_SWITCHES = (
+    "distil",
+    "channel_independent",
+    "covariate_effects",
+    "lookback_skip",
+    "decoder_causal",
+)
 
 
 def check_integer(name: str, value: object, minimum: int) -> int:

@@ -42,7 +42,7 @@ class LookbackSkip(nn.Module):
         horizon, lookback = config.output_chunk_length, config.input_chunk_length
         self.weight = nn.Parameter(torch.zeros(1, config.num_parameters, horizon, lookback))
         self.bias = nn.Parameter(torch.zeros(1, config.num_parameters, horizon, 1))
-        self.register_load_state_dict_pre_hook(_fit_shapes)  # type: ignore[no-untyped-call]
+        self.register_load_state_dict_pre_hook(fit_to_lengths)  # type: ignore[no-untyped-call]
 
     def forward(self, past_target: Tensor) -> Tensor:
         """Map ``(B, L, C)`` to ``(B, H, C, P)``."""
@@ -71,13 +71,11 @@ class LookbackSkip(nn.Module):
                 parameter.grad = None
 
 
-def _fit_shapes(
-    module: LookbackSkip, state_dict: dict[str, Any], prefix: str, *_unused: object
-) -> None:
-    """Cut or fill the weights in ``state_dict`` to the lengths of ``module``."""
+def fit_to_lengths(module: Any, state_dict: dict[str, Any], prefix: str, *_unused: object) -> None:
+    """Cut or fill the maps ``(maps, ., H, steps)`` of a file to the lengths of ``module``."""
     for name, parameter in module.named_parameters(recurse=False):
         saved = state_dict.get(prefix + name)
-        if saved is None or saved.dim() != parameter.dim():
+        if saved is None or saved.dim() != 4 or parameter.dim() != 4:
             continue
         if saved.shape[0] in (1, module.num_targets):
             module.match_components(saved.shape[0])

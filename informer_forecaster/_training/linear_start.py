@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+
+from informer_forecaster._network.effects import CovariateEffects
 
 from .ridge import LinearMap, RidgeRegression
 from .windows import TrainingWindows, Windows
@@ -21,12 +23,30 @@ Reduce = Callable[[Tensor], Tensor]
 class LinearForecast(NamedTuple):
     """A map from normalised look-backs; ``C`` is 1 where all components share it.
 
-    Weight ``(C, H, L)``, intercept and expected error ``(C, H)``.
+    Weight ``(C, H, L)``, intercept and expected error ``(C, H)``, and the weights
+    ``(C, H, X*S)`` of the last steps of past covariates. The look-back is taken relative to its own
+    level, or as it is.
     """
 
     weight: Tensor
     intercept: Tensor
     error: Tensor
+    lags: Tensor
+    is_relative: bool = True
+
+    def on_values(self, like: Tensor) -> Tensor:
+        """Weights ``(C, H, L)`` of the values themselves, the level included."""
+        weight = self.weight.to(like)
+        if not self.is_relative:
+            return weight
+        return weight + (1 - weight.sum(2, keepdim=True)) / weight.shape[2]
+
+    def beside(self, unit: Tensor, lags: Tensor | None) -> Tensor:
+        """What is forecast ``(B, H, C)`` besides: by past covariates, and where all is zero."""
+        found = 0 * unit if self.is_relative else self.intercept.to(unit).mT
+        if lags is not None:
+            found = found + unit * torch.einsum("bx,chx->bhc", lags.flatten(1), self.lags.to(unit))
+        return found
 
 
 class SeriesNorm:
@@ -60,18 +80,24 @@ class SeriesNorm:
     def __call__(self, past: Tensor) -> None:
         """Leave level and deviation as they are, whatever the window."""
 
-    def put_back(self, found: Sequence[Tensor]) -> LinearForecast:
+    def put_back(self, found: LinearForecast) -> LinearForecast:
         """Give the forecast in units of the series.
 
         Components that share a map have one each then, as their levels differ.
         """
-        weight, intercept, error = (each.expand(len(self.mean), *each.shape[1:]) for each in found)
+        weight, intercept, error, lags = (
+            each.expand(len(self.mean), *each.shape[1:]) for each in found[:4]
+        )
         mean, stdev = (each.to(weight).unsqueeze(1) for each in (self.mean, self.stdev))
         level = mean * (1 - weight.sum(2))
-        return LinearForecast(weight, intercept * stdev + level, error * stdev)
+        return LinearForecast(
+            weight, intercept * stdev + level, error * stdev, lags, is_relative=False
+        )
 
 
-def fit_linear_map(windows: TrainingWindows, norm: Any, reduce: Reduce) -> LinearForecast | None:
+def fit_linear_map(
+    windows: TrainingWindows, norm: Any, effects: CovariateEffects | None, reduce: Reduce
+) -> LinearForecast | None:
     """Fit the map from normalised look-backs to what follows; ``None`` where all is constant.
 
     Parameters
@@ -80,13 +106,16 @@ def fit_linear_map(windows: TrainingWindows, norm: Any, reduce: Reduce) -> Linea
         All of them.
     norm : darts.models.components.layer_norm_variants.RINorm or SeriesNorm
         The instance norm, without a transform of its own, or what stands for one.
+    effects : CovariateEffects or None
+        What is taken off the series first.
     reduce : callable
         Adds up what several processes saw.
     """
     regression: RidgeRegression | None = None
     found: LinearMap | None = None
     for _ in range(WEIGHTED_PASSES):
-        regression, is_uneven = _sum_up(windows, norm, None if found is None else found.weight)
+        known = None if found is None else found.weight
+        regression, is_uneven = _sum_up(windows, norm, effects, known)
         if regression is None:
             return None
         regression.reduce(reduce)
@@ -97,31 +126,32 @@ def fit_linear_map(windows: TrainingWindows, norm: Any, reduce: Reduce) -> Linea
             break
     assert regression is not None
     assert found is not None
-    weight = found.weight
-    # The last input is the deviation of the window: errors are measured in it.
-    squares = regression.sums.inner.sum(0)[:, -1, -1]
+    weight, steps = found.weight, windows.num_steps
+    # An input is the deviation of the window: errors are measured in it.
+    squares = regression.sums.inner.sum(0)[:, steps, steps]
     squares = squares if len(weight) > 1 else squares.sum(0, keepdim=True)
     # A component whose windows are all constant leaves no error.
     error = (found.residual / squares.clamp(min=torch.finfo(squares.dtype).tiny)[:, None]).sqrt()
-    forecast = LinearForecast(weight[:, :-1].mT, weight[:, -1], error)
+    lags = weight[:, steps + 1 :].mT
+    forecast = LinearForecast(weight[:, :steps].mT, weight[:, steps], error, lags)
     return norm.put_back(forecast) if isinstance(norm, SeriesNorm) else forecast
 
 
 def _sum_up(
-    windows: TrainingWindows, norm: Any, weight: Tensor | None
+    windows: TrainingWindows, norm: Any, effects: CovariateEffects | None, known: Tensor | None
 ) -> tuple[RidgeRegression | None, bool]:
     """Sum all rows up, and tell whether sample weights differ within a horizon."""
     regression: RidgeRegression | None = None
     is_uneven = False
     for batch in windows:
-        x, y = _rows(batch, norm)
+        x, y = _rows(batch, norm, effects)
         if batch.weight is not None:
             weights = batch.weight.transpose(1, 2)  # (B, C, H)
             most = weights.amax(2, keepdim=True)
             is_uneven |= bool((weights < most).any())
             # The loss sees a target of a smaller weight less, and the map as much less of it.
             seen = (weights / most.clamp(min=torch.finfo(most.dtype).tiny)).to(y)
-            guess = 0.0 if weight is None else (x.unsqueeze(2) @ weight.to(x)).squeeze(2)
+            guess = 0.0 if known is None else (x.unsqueeze(2) @ known.to(x)).squeeze(2)
             # Not a product where nothing is seen: what stands there may be of any size.
             y = torch.where(seen > 0, seen * y, 0.0) + (1 - seen) * guess
             x, y = most.sqrt() * x, most.sqrt() * y
@@ -132,13 +162,20 @@ def _sum_up(
     return regression, is_uneven
 
 
-def _rows(batch: Windows, norm: Any) -> tuple[Tensor, Tensor]:
-    """Inputs ``(B, C, L + 1)`` and outputs ``(B, C, H)``; windows weigh as they do in the loss.
+def _rows(batch: Windows, norm: Any, effects: CovariateEffects | None) -> tuple[Tensor, Tensor]:
+    """Inputs ``(B, C, L + 1 + X*S)`` and outputs ``(B, C, H)``: look-back, deviation, and lags.
 
     The loss is in the units of the series: a window counts by the square of its deviation.
     """
     past, future = batch.inputs.target, batch.future
+    lags = past[:, :0]
+    if effects is not None:
+        unit = effects.unit_of(past)
+        before, ahead = effects.steps(batch.inputs)
+        found = effects.lags(batch.inputs)
+        lags = lags if found is None else unit * found.flatten(1).unsqueeze(2)
+        past, future = past - unit * before, future - unit * ahead
     norm(past)
     past, future = past - norm.mean, future - norm.mean
-    x = torch.cat([past, norm.stdev.expand_as(past[:, :1])], dim=1)
+    x = torch.cat([past, norm.stdev.expand_as(past[:, :1]), lags], dim=1)
     return x.transpose(1, 2), future.transpose(1, 2)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import product
 from typing import NamedTuple
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 from .windows import FOLDS
 
 # Shares of the inputs' mean square that are added to each: those that are tried, weakest first.
-PENALTIES = (0.05, 0.2, 0.8, 3.2)
+PENALTIES = (5e-4, 5e-3, 0.05, 0.2, 0.8, 3.2)
 # Where the rows are too few to try: chosen on the validation parts of ETT.
 PENALTY = 0.2
 # As many weights as rows leave nothing, and say nothing about new rows.
@@ -64,6 +65,17 @@ class Sums(NamedTuple):
         wanted = self.cross if towards is None else self.cross + size * towards
         factor = torch.linalg.cholesky(self.inner + size * unit)
         return torch.cholesky_solve(wanted, factor)
+
+    def of_first(self, inputs: int, penalty: float, towards: Tensor | None = None) -> Tensor:
+        """Solve for the weights of the first inputs; the others' stay as ``towards`` or at zero."""
+        if inputs == self.cross.shape[-2]:
+            return self.solve(penalty, towards)
+        first = Sums(self.inner[..., :inputs, :inputs], self.cross[..., :inputs, :], self.outer)
+        weight = torch.zeros_like(self.cross)
+        if inputs:
+            near = None if towards is None else towards[..., :inputs, :]
+            weight[..., :inputs, :] = first.solve(penalty, near)
+        return weight
 
 
 Fit = Callable[[Sums], Tensor]
@@ -140,11 +152,22 @@ class RidgeRegression:
         self.sums = Sums(*map(reduce, self.sums))
         self.num_rows = reduce(self.num_rows)
 
-    def solve(self, *, folds_are_apart: bool = False) -> LinearMap | None:
+    def solve(
+        self,
+        penalties: Sequence[float] = PENALTIES,
+        prefixes: Sequence[int] | None = None,
+        *,
+        folds_are_apart: bool = False,
+    ) -> LinearMap | None:
         """Solve for ``W``; ``None`` where the inputs are all zero, or their squares overflowed.
 
         Parameters
         ----------
+        penalties : sequence of float
+            Those that are tried, weakest first.
+        prefixes : sequence of int, optional
+            How many inputs, the first ones, may be enough: what forecasts best is taken. All, if
+            not given.
         folds_are_apart : bool
             Whether folds share no values, as those of different series; each counts then, however
             short it is.
@@ -157,7 +180,11 @@ class RidgeRegression:
         # Windows in a line: a fold no longer than one shares all its values with the next ones.
         least = 0 if folds_are_apart else sum(folds.cross.shape[2:])
         is_enough = bool(self.num_rows.min() > least)
-        found = _choose(folds) if is_enough else self._without_choice(folds)
+        inputs = [folds.cross.shape[2]] if prefixes is None else list(prefixes)
+        if is_enough:
+            found = _choose(folds, [*product(penalties, inputs)])
+        else:
+            found = self._without_choice(folds)
         return LinearMap(found.weight, found.residual * size)
 
     def _without_choice(self, folds: Sums) -> LinearMap:
@@ -173,12 +200,12 @@ class RidgeRegression:
         return LinearMap(weight, total.left_by(weight)[0] / unused**2)
 
 
-def _choose(folds: Sums) -> LinearMap:
-    """Choose the penalty, and whether components share a map, by what left-out folds show."""
-    shared, errors = _best(folds, [_shared(penalty) for penalty in PENALTIES])
+def _choose(folds: Sums, kinds: list[tuple[float, int]]) -> LinearMap:
+    """Choose penalty, inputs, and whether components share a map, by what left-out folds show."""
+    shared, errors = _best(folds, [_shared(*kind) for kind in kinds])
     best, residual = shared, errors.sum((0, 1))[None]
     if folds.outer.shape[1] > 1:
-        own, own_errors = _best(folds, [_own(shared, penalty) for penalty in PENALTIES])
+        own, own_errors = _best(folds, [_own(shared, *kind) for kind in kinds])
         gains = (errors - own_errors).sum((1, 2))
         # More weights have to show more than what folds differ by.
         if gains.mean() > gains.std() / math.sqrt(FOLDS):
@@ -204,9 +231,9 @@ def _validate(folds: Sums, fits: list[Fit]) -> Tensor:
     return torch.cat(errors, dim=1)
 
 
-def _shared(penalty: float) -> Fit:
-    return lambda sums: sums.over(1).solve(penalty)
+def _shared(penalty: float, inputs: int) -> Fit:
+    return lambda sums: sums.over(1).of_first(inputs, penalty)
 
 
-def _own(shared: Fit, penalty: float) -> Fit:
-    return lambda sums: sums.solve(penalty, shared(sums))
+def _own(shared: Fit, penalty: float, inputs: int) -> Fit:
+    return lambda sums: sums.of_first(inputs, penalty, shared(sums))

@@ -55,6 +55,11 @@ class TrainingWindows:
     def __len__(self) -> int:
         return len(self._indices)
 
+    @property
+    def num_steps(self) -> int:
+        """Steps of the look-back."""
+        return self.sample(1)[0].inputs.target.shape[1]
+
     def sample(self, most: int) -> list[Windows]:
         """Keep evenly spaced windows, about as many as ``most``, in batches."""
         every = max(1, len(self) // max(1, most))

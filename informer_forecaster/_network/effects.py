@@ -1,0 +1,153 @@
+"""What covariates add to a series, step by step: known before a network looks at the rest."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from .config import InformerConfig
+from .inputs import Inputs
+from .lookback_skip import fit_to_lengths
+
+# Steps after which half of a lasting effect is left.
+HALF_LIVES = (6, 24, 96)
+NUM_KNOTS = 4
+NUM_HARMONICS = 6
+# Steps of the past covariates that are read one by one, at most.
+MOST_LAGS = 48
+
+
+class CovariateEffects(nn.Module):
+    """Effects of known-future and past covariates on the level of a series, linear in its weights.
+
+    A known-future covariate acts by its value and by averages of the values before it, as weather
+    that lasts does; where it takes many values, by lines that bend at quantiles; and all of this by
+    the hour, the weekday and the season, as harmonics of the calendar. A past covariate acts by its
+    last steps. An effect is in units of the deviation of the training windows, or of the window
+    where series differ in size.
+
+    Parameters
+    ----------
+    config : InformerConfig
+        Lengths and numbers of covariates; the last future ones are the calendar's.
+
+    Notes
+    -----
+    All is zero until regression sets it. A basis column is the product of one of ``I`` functions
+    of the covariates and one of ``J`` functions of the calendar; each begins with the constant.
+    """
+
+    # NOTE[DIFF] the paper's covariates are inputs of the network alone. Here what they add by
+    # themselves is taken off the look-back before the network sees it, and put on the forecast.
+
+    center: Tensor
+    scale: Tensor
+    knots: Tensor
+    stretch: Tensor
+    past_center: Tensor
+    past_scale: Tensor
+    unit: Tensor
+
+    def __init__(self, config: InformerConfig) -> None:
+        super().__init__()
+        self.num_targets, self.horizon = config.num_targets, config.output_chunk_length
+        calendar = config.num_calendar_features
+        self.num_columns = config.num_future_covariates - calendar
+        curves = self.num_columns * (1 + len(HALF_LIVES))
+        self.register_buffer("center", torch.zeros(self.num_columns))
+        self.register_buffer("scale", torch.ones(self.num_columns))
+        self.register_buffer("knots", torch.zeros(curves, NUM_KNOTS))
+        self.register_buffer("stretch", torch.ones(calendar))
+        self.register_buffer("past_center", torch.zeros(config.num_past_covariates))
+        self.register_buffer("past_scale", torch.ones(config.num_past_covariates))
+        # Of the training windows; zero for that of each window.
+        self.register_buffer("unit", torch.ones(config.num_targets))
+        functions = 1 + curves * (1 + NUM_KNOTS), 1 + calendar * 2 * NUM_HARMONICS
+        self.weight = nn.Parameter(torch.zeros(config.num_targets, *functions), requires_grad=False)
+        lags = min(config.input_chunk_length, MOST_LAGS)
+        self.lag_weight = nn.Parameter(
+            torch.zeros(1, config.num_past_covariates, self.horizon, lags), requires_grad=False
+        )
+        self.register_load_state_dict_pre_hook(fit_to_lengths)  # type: ignore[no-untyped-call]
+
+    def forward(self, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        """Effects on the look-back ``(B, L, C)`` and on the horizon ``(B, H, C)``."""
+        unit = self.unit_of(inputs.target)
+        before, ahead = self.steps(inputs)
+        lags = self.lags(inputs)
+        if lags is not None:
+            ahead = ahead + torch.einsum("bxs,cxhs->bhc", lags, self.lag_weight)
+        return unit * before, unit * ahead
+
+    def unit_of(self, target: Tensor) -> Tensor:
+        """Unit of the effects on windows ``(B, L, C)``: ``(B, 1, C)``."""
+        own = target.std(1, correction=0, keepdim=True)
+        return torch.where(self.unit > 0, self.unit, own)
+
+    def steps(self, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        """Effects of the covariates at each step, before and after the origin, in units."""
+        if inputs.future is None or not self.num_columns:
+            zero = inputs.target.new_zeros(1, 1, 1)
+            return zero, zero
+        functions, calendar = self.functions(inputs.future)
+        by_calendar = torch.einsum("bti,cij->btcj", functions, self.weight)
+        steps = (by_calendar * calendar.unsqueeze(2)).sum(3)
+        return steps[:, : -self.horizon], steps[:, -self.horizon :]
+
+    def lags(self, inputs: Inputs) -> Tensor | None:
+        """The last steps of the past covariates ``(B, X, S)``, in units."""
+        if inputs.past is None:
+            return None
+        last = inputs.past[:, -self.lag_weight.shape[3] :]
+        return ((last - self.past_center) / self.past_scale).mT
+
+    def functions(self, future: Tensor) -> tuple[Tensor, Tensor]:
+        """Functions of the covariates ``(B, T, I)`` and of the calendar ``(B, T, J)``."""
+        columns, calendar = future.split([self.num_columns, len(self.stretch)], dim=2)
+        curves = self.curves(columns)
+        bent = (curves.unsqueeze(3) - self.knots).relu().flatten(2)
+        constant = torch.ones_like(future[..., :1])
+        angles = 2 * math.pi * self.stretch * calendar
+        turns = torch.arange(1, NUM_HARMONICS + 1, device=future.device) * angles.unsqueeze(3)
+        waves = torch.stack([turns.sin(), turns.cos()], dim=4).flatten(2)
+        return torch.cat([constant, curves, bent], dim=2), torch.cat([constant, waves], dim=2)
+
+    def curves(self, columns: Tensor) -> Tensor:
+        """Values of the columns ``(B, T, U)`` in units, and their averages: ``(B, T, 4U)``."""
+        values = (columns - self.center) / self.scale
+        averages = [average_before(values, half_life) for half_life in HALF_LIVES]
+        return torch.cat([values, *averages], dim=2)
+
+    def set_lags(self, weight: Tensor) -> None:
+        """Set the weights ``(C, H, X*S)`` of the last steps of the past covariates."""
+        with torch.no_grad():
+            self.match_components(len(weight))
+            shape = *weight.shape[:2], *self.lag_weight.shape[1::2]
+            self.lag_weight.copy_(weight.reshape(shape).transpose(1, 2))
+
+    def match_components(self, num_maps: int) -> None:
+        """Make room for the lags of as many components, or for those that they share."""
+        if len(self.lag_weight) != num_maps:
+            shape = num_maps, *self.lag_weight.shape[1:]
+            self.lag_weight.data = self.lag_weight.new_zeros(shape)
+
+
+def average_before(values: Tensor, half_life: int) -> Tensor:
+    """Average the values ``(B, T, U)`` up to each step, the older the less.
+
+    Before the first step its value is taken to have stood for ever.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from informer_forecaster._network.effects import average_before
+    >>> average_before(torch.tensor([[[0.0], [8.0], [8.0]]]), 1).flatten().tolist()
+    [0.0, 4.0, 6.0]
+    """
+    steps = torch.arange(values.shape[1], device=values.device, dtype=values.dtype)
+    ages = steps.unsqueeze(1) - steps
+    shares = torch.exp2(-ages / half_life).tril() * (1 - 2 ** (-1 / half_life))
+    shares[:, 0] = torch.exp2(-steps / half_life)
+    return torch.einsum("ts,bsu->btu", shares, values)

@@ -1,0 +1,253 @@
+"""The effects of covariates that training begins at, by ridge regression on single steps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from informer_forecaster._network.effects import (
+    HALF_LIVES,
+    NUM_HARMONICS,
+    NUM_KNOTS,
+    CovariateEffects,
+)
+
+from .linear_start import LinearForecast, Reduce, fit_linear_map
+from .ridge import RidgeRegression
+from .windows import FOLDS, TrainingWindows, Windows
+
+# Bounds of the cost, whatever the length of the series: steps to learn from and numbers in memory,
+# and columns to learn.
+MOST_STEPS = 30_000
+FEWEST_WINDOWS = 256
+MOST_NUMBERS = 2**25
+MOST_COLUMNS = 512
+PENALTIES = (1e-3, 1e-2, 1e-1, 1.0)
+# A cycle of more values than this is a season, of which few were seen: two harmonics.
+LONGEST_DAY = 24
+SEASON_HARMONICS = 2
+# Where deviations differ by more from one stretch of the windows to another, they are no unit.
+LARGEST_RATIO = 2.0
+
+
+class Columns(NamedTuple):
+    """Pairs of functions, of covariates and calendar, whose products are learnt.
+
+    The first of them, as many as one of ``prefixes`` says, may do.
+    """
+
+    functions: Tensor
+    calendar: Tensor
+    prefixes: list[int]
+
+
+class EffectsStart:
+    """Regression of single steps on the covariates at them, given the map from the look-back.
+
+    Parameters
+    ----------
+    windows : TrainingWindows
+        All of them; some evenly spaced ones are used.
+    effects : CovariateEffects
+        What is set: at once its units and knots, and its weights by :meth:`fit`.
+    reduce : callable
+        Adds up what several processes saw.
+    """
+
+    def __init__(self, windows: TrainingWindows, effects: CovariateEffects, reduce: Reduce) -> None:
+        self.effects, self._reduce = effects, reduce
+        self._apart = windows.folds_are_apart
+        self._windows = windows.sample(_num_windows(windows, effects))
+        with torch.no_grad():
+            effects.unit.copy_(self._unit())
+            self._set_scales()
+        self.columns = self._choose_columns()
+        self._sizes = self._sizes_of_columns()
+
+    def fit(self, given: LinearForecast | None) -> None:
+        """Set the weights to those that explain best what the map ``given`` leaves.
+
+        Without a map the level of the look-back stands for it.
+        """
+        effects, columns = self.effects, self.columns
+        if not len(columns.functions):
+            return
+        regression = None
+        for batch in self._windows:
+            for x, y in self._rows(batch, given):
+                if regression is None:
+                    regression = RidgeRegression(x.shape[2], 1, x.shape[1], x.device)
+                regression.add(x, y, batch.fold)
+        if regression is None:
+            return
+        regression.reduce(self._reduce)
+        found = regression.solve(PENALTIES, columns.prefixes, folds_are_apart=self._apart)
+        with torch.no_grad():
+            effects.weight.zero_()
+            if found is not None:
+                weight = found.weight[..., 0].to(effects.weight) / self._sizes
+                effects.weight[:, columns.functions, columns.calendar] = weight.expand(
+                    len(effects.weight), -1
+                )
+
+    def _average(self, value: Tensor) -> Tensor:
+        """Average over the processes."""
+        return self._reduce(value) / self._reduce(torch.ones_like(value))
+
+    def _unit(self) -> Tensor:
+        """Deviation of the training windows ``(C,)``; zeros where stretches of them differ."""
+        sums = self.effects.unit.new_zeros(FOLDS, 2, len(self.effects.unit))
+        for batch in self._windows:
+            variances = batch.inputs.target.var(1, correction=0)
+            sums[batch.fold] += torch.stack([variances.sum(0), torch.ones_like(variances).sum(0)])
+        variances, counts = self._reduce(sums).unbind(1)
+        seen = counts[:, 0] > 0
+        by_fold = (variances[seen] / counts[seen]).sqrt()
+        if bool((by_fold.amax(0) > LARGEST_RATIO * by_fold.amin(0)).any()):
+            return torch.zeros_like(self.effects.unit)
+        return (variances.sum(0) / counts.sum(0).clamp(min=1)).sqrt()
+
+    def _set_scales(self) -> None:
+        """Set center, scale, knots and cycles to those of the training windows."""
+        effects = self.effects
+        past = _join([batch.inputs.past for batch in self._windows])
+        if past is not None:
+            effects.past_center.copy_(self._average(past.mean(0)))
+            effects.past_scale.copy_(_positive(self._average(past.std(0, correction=0))))
+        future = _join([batch.inputs.future for batch in self._windows])
+        if future is None or not effects.num_columns:
+            return
+        columns, calendar = future.split([effects.num_columns, len(effects.stretch)], dim=1)
+        effects.center.copy_(self._average(columns.mean(0)))
+        effects.scale.copy_(_positive(self._average(columns.std(0, correction=0))))
+        sizes = [float(len(one.unique())) for one in (*columns.T, *calendar.T)]
+        sizes = self._average(future.new_tensor(sizes)).round().tolist()
+        self._values, self._cycles = sizes[: effects.num_columns], sizes[effects.num_columns :]
+        cycles = effects.stretch.new_tensor(self._cycles)
+        effects.stretch.copy_((cycles - 1) / cycles)
+        curves = _join([effects.curves(one) for one in self._columns_of_windows()])
+        assert curves is not None
+        at = torch.arange(1, NUM_KNOTS + 1).to(curves) / (NUM_KNOTS + 1)
+        some = curves[:: max(1, len(curves) // MOST_STEPS)]
+        effects.knots.copy_(self._average(some.quantile(at, dim=0).T))
+
+    def _columns_of_windows(self) -> Iterator[Tensor]:
+        for batch in self._windows:
+            if batch.inputs.future is not None:
+                yield batch.inputs.future[..., : self.effects.num_columns]
+
+    def _choose_columns(self) -> Columns:
+        """First nothing, then values and calendar, averages and bends, and products of these.
+
+        Products are of covariates with the calendar, as many as there is room for.
+        """
+        if not self.effects.num_columns:
+            nothing = torch.zeros(0, dtype=torch.long)
+            return Columns(nothing, nothing, [0])
+        values, averages, bends = self._functions()
+        waves = self._waves()
+        plain = [*product(values, [0]), *product([0], waves)]
+        additive = [*plain, *product([*averages, *bends], [0])]
+        everything = [*additive, *product([*values, *averages, *bends], waves)][:MOST_COLUMNS]
+        prefixes = {min(len(each), MOST_COLUMNS) for each in (plain, additive, everything)}
+        functions, calendar = torch.tensor(everything).T
+        return Columns(functions, calendar, [0, *sorted(prefixes)])
+
+    def _functions(self) -> tuple[list[int], list[int], list[int]]:
+        """Functions of the covariates: values, their averages, and bends of both."""
+        count = self.effects.num_columns
+        curves = range(1, 1 + count * (1 + len(HALF_LIVES)))
+        # Two values leave nothing to bend.
+        bent = [c for c in range(len(curves)) if self._values[c % count] > 2]
+        bends = [curves.stop + c * NUM_KNOTS + knot for c in bent for knot in range(NUM_KNOTS)]
+        return list(curves[:count]), list(curves[count:]), bends
+
+    def _waves(self) -> list[int]:
+        """Functions of the calendar: the harmonics that its cycles have room for."""
+        found = []
+        for feature, size in enumerate(self._cycles):
+            most = NUM_HARMONICS if size <= LONGEST_DAY else SEASON_HARMONICS
+            for harmonic in range(1, most + 1):
+                sine = 1 + 2 * (feature * NUM_HARMONICS + harmonic - 1)
+                # At half the values of the cycle the sine is zero, and beyond all are copies.
+                found += [sine] * (2 * harmonic < size) + [sine + 1] * (2 * harmonic <= size)
+        return found
+
+    def _products(self, batch: Windows) -> Tensor:
+        """Columns of a batch ``(B, L + H, n)``."""
+        assert batch.inputs.future is not None
+        functions, calendar = self.effects.functions(batch.inputs.future)
+        return functions[..., self.columns.functions] * calendar[..., self.columns.calendar]
+
+    def _sizes_of_columns(self) -> Tensor:
+        """Deviation of each column, so that the penalty is on columns of one size."""
+        sums = self.effects.weight.new_zeros(3, 1)
+        if len(self.columns.functions):
+            for batch in self._windows:
+                x = self._products(batch).flatten(0, 1)
+                sums = sums + torch.stack([x.sum(0), x.square().sum(0), torch.ones_like(x).sum(0)])
+        total, squares, count = self._reduce(sums).unbind()
+        variance = squares / count - (total / count).square()
+        # A column that never changes says nothing.
+        return torch.where(variance > 1e-6, variance.clamp(min=1e-6).sqrt(), torch.inf)
+
+    def _rows(
+        self, batch: Windows, given: LinearForecast | None
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Columns ``(N, C, n)`` and values ``(N, C, 1)`` of steps ahead, without the map's part."""
+        effects, inputs = self.effects, batch.inputs
+        x = self._products(batch) / self._sizes
+        past, future, unit = inputs.target, batch.future, effects.unit_of(inputs.target)
+        steps, horizon = past.shape[1], future.shape[1]
+        level = past.new_full((1, horizon, steps), 1 / steps)
+        weight = level if given is None else given.on_values(past)
+        left = future - torch.einsum("chl,blc->bhc", weight, past)
+        if given is not None:
+            left = left - given.beside(unit, effects.lags(inputs))
+        seen = torch.ones_like(left) if batch.weight is None else batch.weight.sqrt()
+        scale = seen * unit
+        for each in range(len(x)):
+            # The map passes on what the covariates did to the look-back.
+            passed = torch.einsum("chl,ln->hcn", weight, x[each, :steps])
+            own = x[each, steps:].unsqueeze(1) - passed  # (H, C, n)
+            y = torch.where(seen[each] > 0, seen[each] * left[each], 0.0)
+            yield scale[each].unsqueeze(2) * own, y.unsqueeze(2)
+
+
+def fit_start(
+    windows: TrainingWindows, norm: Any, effects: CovariateEffects | None, reduce: Reduce
+) -> LinearForecast | None:
+    """Fit effects of covariates and the map from the look-back in turns; arguments as for both."""
+    if effects is None:
+        return fit_linear_map(windows, norm, None, reduce)
+    start = EffectsStart(windows, effects, reduce)
+    start.fit(None)
+    found = fit_linear_map(windows, norm, effects, reduce)
+    if found is not None and len(start.columns.functions):
+        # What is left of a step by the map from its look-back is no longer like its neighbours'.
+        start.fit(found)
+        found = fit_linear_map(windows, norm, effects, reduce)
+    if found is not None:
+        effects.set_lags(found.lags)
+    return found
+
+
+def _num_windows(windows: TrainingWindows, effects: CovariateEffects) -> int:
+    (one, *_) = windows.sample(1)
+    given = [one.future, *(each for each in one.inputs if each is not None)]
+    size = sum(each[0].numel() for each in given)
+    return min(max(FEWEST_WINDOWS, MOST_STEPS // effects.horizon), max(1, MOST_NUMBERS // size))
+
+
+def _join(parts: list[Tensor | None]) -> Tensor | None:
+    """All steps of all windows ``(N, .)``."""
+    found = [part.flatten(0, 1) for part in parts if part is not None]
+    return torch.cat(found) if found else None
+
+
+def _positive(scale: Tensor) -> Tensor:
+    return torch.where(scale > 0, scale, 1.0)
