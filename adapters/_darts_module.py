@@ -95,7 +95,7 @@ class _InformerModule(TrainingRecipe, PLForecastingModule):
         ahead = None
         if self.effects is not None:
             before, ahead = self.effects(inputs)
-            inputs = inputs._replace(target=inputs.target - before)
+            inputs = self.effects.standardise(inputs._replace(target=inputs.target - before))
         # NOTE[DIFF] the paper scales whole series only; here each window loses level and deviation.
         forecast = self.network(*inputs._replace(target=self._normalise(inputs.target)))
         # Mixed precision ends here: losses and inverse transforms run in the model's own dtype.

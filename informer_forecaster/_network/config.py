@@ -245,6 +245,16 @@ class InformerConfig:
         return self.covariate_effects and own + self.num_past_covariates > 0
 
     @property
+    def acts_by_step(self) -> bool:
+        """Whether each step has known covariates, besides the calendar, that act on it."""
+        return self.covariate_effects and self.num_future_covariates > self.num_calendar_features
+
+    @property
+    def num_step_features(self) -> int:
+        """Numbers that a step adds to its token beside its values."""
+        return 8 if self.acts_by_step else self.num_future_covariates
+
+    @property
     def num_value_channels(self) -> int:
         """Channels of the value embedding: the targets of one sample and the past covariates."""
         targets = 1 if self.channel_independent else self.num_targets

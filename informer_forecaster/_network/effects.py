@@ -81,6 +81,16 @@ class CovariateEffects(nn.Module):
             ahead = ahead + torch.einsum("bxs,cxhs->bhc", lags, self.lag_weight)
         return unit * before, unit * ahead
 
+    def standardise(self, inputs: Inputs) -> Inputs:
+        """Bring the covariates of the training windows to mean 0 and deviation 1."""
+        past, future = inputs.past, inputs.future
+        if past is not None:
+            past = (past - self.past_center) / self.past_scale
+        if future is not None:
+            columns, calendar = future.split([self.num_columns, len(self.stretch)], dim=2)
+            future = torch.cat([(columns - self.center) / self.scale, calendar], dim=2)
+        return inputs._replace(past=past, future=future)
+
     def unit_of(self, target: Tensor) -> Tensor:
         """Unit of the effects on windows ``(B, L, C)``: ``(B, 1, C)``."""
         own = target.std(1, correction=0, keepdim=True)

@@ -95,9 +95,7 @@ class TokenEmbedding(nn.Module):
             padding=1,
             padding_mode=config.padding_mode,
         )
-        self.time_stamp = self._linear(
-            config.num_future_covariates * config.num_patch_steps, config
-        )
+        self.time_stamp = self._linear(config.num_step_features * config.num_patch_steps, config)
         # NOTE[DIFF] static covariates are ours: a linear map added to every token.
         self.static = self._linear(config.num_static_covariates, config)
         code = sinusoidal_position(num_tokens, config.d_model)

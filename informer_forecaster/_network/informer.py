@@ -13,6 +13,7 @@ from .embedding import TokenEmbedding, fold_patches
 from .encoder import Encoder
 from .inputs import Inputs
 from .lookback_skip import LookbackSkip
+from .steps import HEAD_WIDTH, StepEmbedding, StepHead
 
 
 class Informer(nn.Module):
@@ -62,9 +63,13 @@ class Informer(nn.Module):
         self.encoder = Encoder(config, dropout)
         self.decoder = Decoder(config, dropout)
         num_targets = 1 if config.channel_independent else config.num_targets
-        self.projection = nn.Linear(
-            config.d_model, config.num_patch_steps * num_targets * config.num_parameters
-        )
+        numbers = num_targets * config.num_parameters
+        self.step_embedding = StepEmbedding(config) if config.acts_by_step else None
+        self.step_head = StepHead(config) if config.acts_by_step else None
+        if config.acts_by_step:
+            self.projection = nn.Linear(HEAD_WIDTH, numbers)
+        else:
+            self.projection = nn.Linear(config.d_model, config.num_patch_steps * numbers)
         self.lookback_skip = LookbackSkip(config) if config.lookback_skip else None
 
     def forward(
@@ -119,7 +124,16 @@ class Informer(nn.Module):
         start = values[:, values.shape[1] - self.num_start_tokens :]
         placeholders = F.pad(start, (0, 0, 0, self.num_placeholders))
         tokens = self.decoder_embedding(placeholders, output_stamps, given.static)
-        output = self.projection(self.decoder(tokens, memory, self.num_placeholders))
+        decoded = self.decoder(tokens, memory, self.num_placeholders)
+        return self._project(decoded, given.future)
+
+    def _project(self, tokens: Tensor, future: Tensor | None) -> Tensor:
+        """Map the tokens of the horizon ``(B, N, M)`` to ``(B, H, C, P)``."""
+        config = self.config
+        if self.step_head is not None and future is not None:
+            hidden = self.step_head(tokens, future[:, config.input_chunk_length :])
+            return self.projection(hidden).unflatten(2, (-1, config.num_parameters))
+        output = self.projection(tokens)
         steps = output.unflatten(2, (config.num_patch_steps, -1, config.num_parameters)).flatten(
             1, 2
         )
@@ -130,6 +144,8 @@ class Informer(nn.Module):
         if future is None:
             return None, None
         config = self.config
+        if self.step_embedding is not None:
+            future = self.step_embedding(future)
         past, ahead = future.split([config.input_chunk_length, config.output_chunk_length], dim=1)
         past = fold_patches(past, config.num_patch_steps, pad_left=True)
         ahead = fold_patches(ahead, config.num_patch_steps, pad_left=False)
