@@ -22,7 +22,13 @@ from darts.utils.likelihood_models.torch import (
 from darts.utils.torch import MonteCarloDropout
 
 from informer_forecaster._network import Informer, InformerConfig
-from informer_forecaster._network.config import ARCHITECTURE, DATA_FIELDS, LENGTHS
+from informer_forecaster._network.config import (
+    ARCHITECTURE,
+    DATA_FIELDS,
+    LEARNING_RATE,
+    LEARNING_RATE_OF_EFFECTS,
+    LENGTHS,
+)
 from informer_forecaster._network.dropout import drop
 from informer_forecaster._network.effects import CovariateEffects
 from informer_forecaster._network.inputs import Inputs
@@ -66,11 +72,17 @@ class _InformerModule(TrainingRecipe, PLForecastingModule):
 
     likelihood: Any  # Darts leaves these without a type
     rin: Any
+    optimizer_cls: Any
+    optimizer_kwargs: dict[str, Any]
 
     def __init__(self, compile_network: bool = False, **kwargs: Any) -> None:
         super().__init__(**{k: v for k, v in kwargs.items() if k not in NETWORK_FIELDS})
         config = {k: v for k, v in kwargs.items() if k in NETWORK_FIELDS | LENGTHS}
         self.network = Informer(InformerConfig(**config), dropout=_Dropout)
+        if self.optimizer_cls is torch.optim.Adam:
+            acts = self.network.config.has_effects
+            rate = LEARNING_RATE_OF_EFFECTS if acts else LEARNING_RATE
+            self.optimizer_kwargs = {"lr": rate, **self.optimizer_kwargs}
         skip = self.network.lookback_skip
         moves = skip is not None and moves_with_the_series(self.likelihood)
         has_effects = moves and self.network.config.has_effects

@@ -138,7 +138,8 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
         check_integer(name, parameters[name], least)
     if parameters["early_stopping_patience"] is not None:
         check_integer("early_stopping_patience", parameters["early_stopping_patience"], 1)
-    _check_number("lr", parameters["lr"], math.inf)
+    if parameters["lr"] is not None:
+        _check_number("lr", parameters["lr"], math.inf)
     if parameters["validation_fraction"] is not None:
         _check_number("validation_fraction", parameters["validation_fraction"], 1)
     check_switch("verbose", parameters["verbose"])

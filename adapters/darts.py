@@ -33,8 +33,10 @@ from informer_forecaster._network import InformerConfig
 from informer_forecaster._network.config import (
     ARCHITECTURE,
     LARGEST_VALUE,
-    LEARNING_RATE,
     LENGTHS,
+    N_EPOCHS,
+    PATIENCE,
+    SIZES,
     check_integer,
 )
 
@@ -108,12 +110,12 @@ class InformerModel(SavedWholeModel):
         input_chunk_length: int,
         output_chunk_length: int,
         output_chunk_shift: int = 0,
-        d_model: int = InformerConfig.d_model,
+        d_model: int | None = InformerConfig.d_model,
         nhead: int = InformerConfig.nhead,
         num_encoder_layers: int = InformerConfig.num_encoder_layers,
         num_decoder_layers: int = InformerConfig.num_decoder_layers,
-        dim_feedforward: int = InformerConfig.dim_feedforward,
-        dropout: float = InformerConfig.dropout,
+        dim_feedforward: int | None = InformerConfig.dim_feedforward,
+        dropout: float | None = InformerConfig.dropout,
         activation: Literal["gelu", "relu"] = InformerConfig.activation,
         attention: str = InformerConfig.attention,
         sampling_factor: int = InformerConfig.sampling_factor,
@@ -131,7 +133,7 @@ class InformerModel(SavedWholeModel):
         compile_network: bool = False,
         use_static_covariates: bool = True,
         use_reversible_instance_norm: bool | dict[str, Any] | None = None,
-        early_stopping_patience: int | None = 3,
+        early_stopping_patience: int | None = PATIENCE,
         **kwargs: Any,
     ) -> None:
         """An implementation of the Informer model, as presented in [1]_.
@@ -156,7 +158,8 @@ class InformerModel(SavedWholeModel):
             Number of steps to shift the start of the output chunk into the future. With a shift the
             model cannot roll out. Default: ``0``.
         d_model
-            Width of the tokens in encoder and decoder. Default: ``16``.
+            Width of the tokens in encoder and decoder. ``None`` for 32 where covariates act (past
+            ones, or future ones besides the calendar), and 16 elsewhere. Default: ``None``.
         nhead
             Number of attention heads; must divide `d_model`. Default: ``4``.
         num_encoder_layers
@@ -164,10 +167,11 @@ class InformerModel(SavedWholeModel):
         num_decoder_layers
             Number of layers in the decoder. Default: ``1``.
         dim_feedforward
-            Width inside the position-wise feed-forward network. Default: ``64``.
+            Width inside the position-wise feed-forward network. ``None`` for 128 where covariates
+            act, and 64 elsewhere. Default: ``None``.
         dropout
-            Fraction of values dropped; also active at prediction with `mc_dropout=True`.
-            Default: ``0.3``.
+            Fraction of values dropped; also active at prediction with `mc_dropout=True`. ``None``
+            for 0.1 where covariates act, and 0.3 elsewhere. Default: ``None``.
         activation
             Activation of the feed-forward network, ``"gelu"`` or ``"relu"``. Default: ``"gelu"``.
         attention
@@ -235,7 +239,7 @@ class InformerModel(SavedWholeModel):
             Epochs (validations, where you set another interval for them) without a lower validation
             loss after which `fit` stops and goes back to the best weights, those that it began with
             included, if it is given a `val_series`; ``None`` to train all epochs and keep the last
-            weights. An ``EarlyStopping`` among your callbacks takes its place. Default: ``3``.
+            weights. An ``EarlyStopping`` among your callbacks takes its place. Default: ``5``.
         **kwargs
             Optional arguments to initialize the Lightning module, the Lightning trainer, and Darts'
             :class:`TorchForecastingModel`: `loss_fn`, `likelihood`, `torch_metrics`,
@@ -244,10 +248,11 @@ class InformerModel(SavedWholeModel):
             `nr_epochs_val_period`, `force_reset`, `save_checkpoints`, `add_encoders`,
             `random_state`, `pl_trainer_kwargs`, `show_warnings`, `enable_finetuning`. They are
             described in the documentation of Darts' `TransformerModel`. Unless you choose, the
-            optimizer is Adam at a learning rate of ``2e-4`` (another `optimizer_cls` keeps its
-            own), which rises over the first 100 steps, or a tenth of all if these are fewer, and
-            falls to zero along half a cosine over the epochs (`lr_scheduler_cls` takes its place),
-            and the norm of the gradient is clipped at 1 (``gradient_clip_val`` in
+            optimizer is Adam at a learning rate of ``1e-3`` where covariates act and ``2e-4``
+            elsewhere (another `optimizer_cls` keeps its own), for 10 epochs. The rate rises over
+            the first 100 steps, or a tenth of all if these are fewer, and falls to zero along half
+            a cosine over the epochs (`lr_scheduler_cls` takes its place), and the norm of the
+            gradient is clipped at 1 (``gradient_clip_val`` in
             `pl_trainer_kwargs`; 0 for no clipping).
 
         Raises
@@ -320,6 +325,7 @@ class InformerModel(SavedWholeModel):
             "early_stopping_patience": early_stopping_patience,
             **kwargs,
         }
+        arguments.setdefault("n_epochs", N_EPOCHS)
         architecture = {k: v for k, v in arguments.items() if k in ARCHITECTURE}
         config = InformerConfig(
             input_chunk_length, output_chunk_length, num_targets=1, **architecture
@@ -327,7 +333,11 @@ class InformerModel(SavedWholeModel):
         check_arguments(arguments)
         # The checked values are Python's own numbers, as a checkpoint needs them.
         arguments.update({name: getattr(config, name) for name in LENGTHS})
-        self._architecture = {name: getattr(config, name) for name in ARCHITECTURE}
+        # Sizes that are left out follow from the covariates, once these are known.
+        self._architecture = {
+            name: None if name in SIZES and arguments[name] is None else getattr(config, name)
+            for name in ARCHITECTURE
+        }
         # Darts seeds torch's one generator here and puts it back, under another thread's training.
         one_at_a_time(super().__init__)(**self._extract_torch_model_params(**arguments))
         if use_reversible_instance_norm is None:
@@ -337,10 +347,7 @@ class InformerModel(SavedWholeModel):
             # Without a transform of its own: the linear map then forecasts as regression found it.
             use_reversible_instance_norm = {"eps": 1e-12, "affine": False}
         arguments["use_reversible_instance_norm"] = use_reversible_instance_norm
-        optimizer_kwargs = arguments.get("optimizer_kwargs") or {}
-        if arguments.get("optimizer_cls", torch.optim.Adam) is torch.optim.Adam:
-            optimizer_kwargs = {"lr": LEARNING_RATE, **optimizer_kwargs}
-        arguments["optimizer_kwargs"] = optimizer_kwargs
+        arguments["optimizer_kwargs"] = arguments.get("optimizer_kwargs") or {}
         self.pl_module_params = self._extract_pl_module_params(**arguments)
         self.pl_module_params["early_stopping_patience"] = arguments["early_stopping_patience"]
         self._compile_network = compile_network

@@ -18,7 +18,7 @@ from sktime.forecasting.base import ForecastingHorizon
 from sktime.utils.warnings import warn
 
 from informer_forecaster._network import InformerConfig
-from informer_forecaster._network.config import LEARNING_RATE
+from informer_forecaster._network.config import N_EPOCHS, PATIENCE
 
 from ._files import FilePath, check_archive, flush
 from ._sktime_frames import (
@@ -82,18 +82,20 @@ class InformerForecaster(GuardedForecaster):
         Steps forecast in one pass. With ``None`` the largest step of the `fh` given to `fit`, as
         far as the data are long enough. A longer horizon is rolled out: medians are fed back, and
         the intervals do not widen for it.
-    d_model : int
-        Width of the tokens.
+    d_model : int or None
+        Width of the tokens; ``None`` for 32 where columns of `X` act, and 16 elsewhere.
     nhead : int
         Attention heads; divides `d_model`.
     num_encoder_layers : int
         Attention layers of the encoder.
     num_decoder_layers : int
         Layers of the decoder.
-    dim_feedforward : int
-        Width inside the position-wise feed-forward network.
-    dropout : float
-        Fraction of values dropped in training.
+    dim_feedforward : int or None
+        Width inside the position-wise feed-forward network; ``None`` for 128 where columns of `X`
+        act, and 64 elsewhere.
+    dropout : float or None
+        Fraction of values dropped in training; ``None`` for 0.1 where columns of `X` act, and 0.3
+        elsewhere.
     activation : {"gelu", "relu"}
         Activation of the feed-forward network.
     attention : str
@@ -131,8 +133,8 @@ class InformerForecaster(GuardedForecaster):
         one that training begins at.
     batch_size : int
         Windows in a batch.
-    lr : float
-        Learning rate of Adam.
+    lr : float or None
+        Learning rate of Adam; ``None`` for 1e-3 where columns of `X` act, and 2e-4 elsewhere.
     early_stopping_patience : int or None
         Epochs without a better validation loss after which training stops, and goes back to the
         best weights. With ``None``, or where no series validates, all rows train, for `n_epochs`.
@@ -223,12 +225,12 @@ class InformerForecaster(GuardedForecaster):
         self,
         input_chunk_length: int = 96,
         output_chunk_length: int | None = None,
-        d_model: int = InformerConfig.d_model,
+        d_model: int | None = InformerConfig.d_model,
         nhead: int = InformerConfig.nhead,
         num_encoder_layers: int = InformerConfig.num_encoder_layers,
         num_decoder_layers: int = InformerConfig.num_decoder_layers,
-        dim_feedforward: int = InformerConfig.dim_feedforward,
-        dropout: float = InformerConfig.dropout,
+        dim_feedforward: int | None = InformerConfig.dim_feedforward,
+        dropout: float | None = InformerConfig.dropout,
         activation: str = InformerConfig.activation,
         attention: str = InformerConfig.attention,
         sampling_factor: int = InformerConfig.sampling_factor,
@@ -243,10 +245,10 @@ class InformerForecaster(GuardedForecaster):
         decoder_causal: bool = InformerConfig.decoder_causal,
         padding_mode: str = InformerConfig.padding_mode,
         use_reversible_instance_norm: bool = True,
-        n_epochs: int = 100,
+        n_epochs: int = N_EPOCHS,
         batch_size: int = 32,
-        lr: float = LEARNING_RATE,
-        early_stopping_patience: int | None = 3,
+        lr: float | None = None,
+        early_stopping_patience: int | None = PATIENCE,
         validation_fraction: float | None = None,
         quantiles: tuple[float, ...] | None = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95),
         scaler: str | None = "standard",
@@ -549,7 +551,7 @@ class InformerForecaster(GuardedForecaster):
             use_static_covariates=False,
             use_reversible_instance_norm=self.use_reversible_instance_norm,
             batch_size=parameters["batch_size"],
-            optimizer_kwargs={"lr": parameters["lr"]},
+            optimizer_kwargs={} if parameters["lr"] is None else {"lr": parameters["lr"]},
             early_stopping_patience=parameters["early_stopping_patience"],
             random_state=parameters["random_state"],
             **architecture(parameters),

@@ -182,7 +182,7 @@ def test_the_start_sees_what_a_batch_sampler_draws(tiny_model, waves, monkeypatc
     def record(windows, *_):
         seen.extend(len(batch.future) for batch in windows)
 
-    monkeypatch.setattr(_darts_module, "fit_linear_map", record)
+    monkeypatch.setattr(_darts_module, "fit_start", record)
     series = waves(60)
     sampler = BatchSampler(RandomSampler(range(49)), 16, drop_last=False)
     loader = {"batch_sampler": sampler, "shuffle": False, "batch_size": 1}

@@ -231,7 +231,7 @@ def test_a_fold_has_whole_series_where_there_are_enough(tiny_model, waves, monke
             seen.setdefault(batch.fold, set()).update(levels)
         assert windows.folds_are_apart == (len(lengths) >= FOLDS)
 
-    monkeypatch.setattr(_darts_module, "fit_linear_map", record)
+    monkeypatch.setattr(_darts_module, "fit_start", record)
     tiny_model(trainer={"limit_train_batches": None}).fit(
         [waves(length) + 100 * number for number, length in enumerate(lengths)]
     )

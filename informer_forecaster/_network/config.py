@@ -13,7 +13,14 @@ ACTIVATIONS = ("gelu", "relu")
 SPARSITIES = ("sampled", "moment")
 PADDING_MODES = ("replicate", "circular")
 
-LEARNING_RATE = 2e-4  # of Adam, in both adapters
+# Of Adam, in both adapters, and how many epochs. Where covariates act there is more to learn than a
+# linear map leaves, and the network may learn more freely.
+LEARNING_RATE = 2e-4
+LEARNING_RATE_OF_EFFECTS = 1e-3
+N_EPOCHS = 10
+PATIENCE = 5
+SIZES = {"d_model": 16, "dim_feedforward": 64, "dropout": 0.3}
+SIZES_OF_EFFECTS = {"d_model": 32, "dim_feedforward": 128, "dropout": 0.1}
 # Where `patch_length` is left out.
 LONGEST_PATCH = 24
 FEWEST_TOKENS = 16
@@ -50,19 +57,20 @@ class InformerConfig:
         one component.
     num_parameters : int
         Numbers forecast for each value, ``P``: 1, or as many as the likelihood has parameters.
-    d_model : int
-        Width of a token.
+    d_model : int or None
+        Width of a token; ``None`` stands for 32 where covariates act, and for 16 elsewhere.
     nhead : int
         Attention heads; divides ``d_model``.
     num_encoder_layers : int
         Attention layers of the encoder's main stack.
     num_decoder_layers : int
         Layers of the decoder.
-    dim_feedforward : int
-        Width inside the position-wise feed-forward network.
-    dropout : float
+    dim_feedforward : int or None
+        Width inside the position-wise feed-forward network; ``None`` stands for 128 where
+        covariates act, and for 64 elsewhere.
+    dropout : float or None
         Probability of dropping a value: after the embedding, on attention weights, and in both
-        halves of each layer.
+        halves of each layer; ``None`` stands for 0.1 where covariates act, and for 0.3 elsewhere.
     activation : {"gelu", "relu"}
         Activation of the feed-forward network.
     attention : str
@@ -103,8 +111,10 @@ class InformerConfig:
 
     Notes
     -----
-    `start_token_length` and `patch_length` hold numbers once the configuration is made:
-    ``dataclasses.replace`` with another look-back keeps them, unless they are given as ``None``.
+    What is given as ``None`` is a number once the configuration is made: ``dataclasses.replace``
+    with another look-back or other covariates keeps it, unless it is given as ``None`` again.
+    Covariates act where there are past ones, or future ones besides the calendar, and
+    `covariate_effects` is on.
 
     Examples
     --------
@@ -122,12 +132,13 @@ class InformerConfig:
     num_static_covariates: int = 0
     num_calendar_features: int = 0
     num_parameters: int = 1
-    d_model: int = 16
+    # Left out, they follow from the covariates: numbers once a configuration is made.
+    d_model: int = None  # type: ignore[assignment]
     nhead: int = 4
     num_encoder_layers: int = 2
     num_decoder_layers: int = 1
-    dim_feedforward: int = 64
-    dropout: float = 0.3
+    dim_feedforward: int = None  # type: ignore[assignment]
+    dropout: float = None  # type: ignore[assignment]
     activation: Literal["gelu", "relu"] = "gelu"
     attention: str = "prob"
     sampling_factor: int = 5
@@ -150,6 +161,10 @@ class InformerConfig:
         if self.patch_length is None:
             patch = max(1, min(LONGEST_PATCH, lookback // FEWEST_TOKENS))
             object.__setattr__(self, "patch_length", patch)
+        sizes = SIZES_OF_EFFECTS if self.has_effects else SIZES
+        for name, size in sizes.items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, size)
         for names, minimum in ((_COUNTS_FROM_ONE, 1), (_COUNTS_FROM_ZERO, 0)):
             for name in names:
                 # Numpy's integers, as a grid search gives them, become Python's.
@@ -242,7 +257,7 @@ class InformerConfig:
     def has_effects(self) -> bool:
         """Whether there are covariates, besides the calendar, whose effects are told apart."""
         own = self.num_future_covariates - self.num_calendar_features
-        return self.covariate_effects and own + self.num_past_covariates > 0
+        return bool(self.covariate_effects) and own + self.num_past_covariates > 0
 
     @property
     def acts_by_step(self) -> bool:

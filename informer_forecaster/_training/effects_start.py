@@ -18,15 +18,19 @@ from informer_forecaster._network.effects import (
 
 from .linear_start import LinearForecast, Reduce, fit_linear_map
 from .ridge import RidgeRegression
-from .windows import FOLDS, TrainingWindows, Windows
+from .windows import FOLDS, Sample, TrainingWindows, Windows
 
 # Bounds of the cost, whatever the length of the series: steps to learn from and numbers in memory,
 # and columns to learn.
 MOST_STEPS = 30_000
 FEWEST_WINDOWS = 256
+MOST_WINDOWS = 2048
 MOST_NUMBERS = 2**25
-MOST_COLUMNS = 512
+MOST_COLUMNS = 640
+ROUNDS = 2
 PENALTIES = (1e-3, 1e-2, 1e-1, 1.0)
+# Steps that each fold has for each column, at least.
+STEPS_OF_A_COLUMN = 2
 # A cycle of more values than this is a season, of which few were seen: two harmonics.
 LONGEST_DAY = 24
 SEASON_HARMONICS = 2
@@ -50,21 +54,21 @@ class EffectsStart:
 
     Parameters
     ----------
-    windows : TrainingWindows
-        All of them; some evenly spaced ones are used.
+    windows : Sample
+        Evenly spaced windows.
     effects : CovariateEffects
         What is set: at once its units and knots, and its weights by :meth:`fit`.
     reduce : callable
         Adds up what several processes saw.
     """
 
-    def __init__(self, windows: TrainingWindows, effects: CovariateEffects, reduce: Reduce) -> None:
+    def __init__(self, windows: Sample, effects: CovariateEffects, reduce: Reduce) -> None:
         self.effects, self._reduce = effects, reduce
-        self._apart = windows.folds_are_apart
-        self._windows = windows.sample(_num_windows(windows, effects))
+        self._windows = windows
         with torch.no_grad():
             effects.unit.copy_(self._unit())
             self._set_scales()
+        self._windows = windows.thinned(max(FEWEST_WINDOWS, MOST_STEPS // effects.horizon))
         self.columns = self._choose_columns()
         self._sizes = self._sizes_of_columns()
 
@@ -85,7 +89,8 @@ class EffectsStart:
         if regression is None:
             return
         regression.reduce(self._reduce)
-        found = regression.solve(PENALTIES, columns.prefixes, folds_are_apart=self._apart)
+        # There are steps enough for the columns: the folds decide.
+        found = regression.solve(PENALTIES, columns.prefixes, folds_are_apart=True)
         with torch.no_grad():
             effects.weight.zero_()
             if found is not None:
@@ -141,7 +146,7 @@ class EffectsStart:
                 yield batch.inputs.future[..., : self.effects.num_columns]
 
     def _choose_columns(self) -> Columns:
-        """First nothing, then values and calendar, averages and bends, and products of these.
+        """First nothing, then values, calendar, averages and bends, and products of these.
 
         Products are of covariates with the calendar, as many as there is room for.
         """
@@ -152,10 +157,18 @@ class EffectsStart:
         waves = self._waves()
         plain = [*product(values, [0]), *product([0], waves)]
         additive = [*plain, *product([*averages, *bends], [0])]
-        everything = [*additive, *product([*values, *averages, *bends], waves)][:MOST_COLUMNS]
-        prefixes = {min(len(each), MOST_COLUMNS) for each in (plain, additive, everything)}
-        functions, calendar = torch.tensor(everything).T
-        return Columns(functions, calendar, [0, *sorted(prefixes)])
+        # Of two values, as of a holiday, there are too few changes to tell how each of them lasts.
+        many = [c for c in averages if self._values[(c - 1) % len(values)] > 2]
+        everything = [*additive, *product([*values, *many, *bends], waves)]
+        room = min(MOST_COLUMNS, self._num_steps() // (FOLDS * STEPS_OF_A_COLUMN))
+        prefixes = {min(len(each), room) for each in (values, plain, additive, everything)}
+        pairs = torch.tensor(everything[:room]).reshape(-1, 2)
+        return Columns(pairs[:, 0], pairs[:, 1], [0, *sorted(prefixes)])
+
+    def _num_steps(self) -> int:
+        """Steps that the windows of all processes have ahead."""
+        count = sum(len(batch.future) for batch in self._windows) * self.effects.horizon
+        return int(self._reduce(self.effects.weight.new_tensor(float(count))))
 
     def _functions(self) -> tuple[list[int], list[int], list[int]]:
         """Functions of the covariates: values, their averages, and bends of both."""
@@ -224,23 +237,29 @@ def fit_start(
     """Fit effects of covariates and the map from the look-back in turns; arguments as for both."""
     if effects is None:
         return fit_linear_map(windows, norm, None, reduce)
-    start = EffectsStart(windows, effects, reduce)
-    start.fit(None)
+    sample = windows.sample(_num_windows(windows))
+    start = EffectsStart(sample, effects, reduce)
+    if len(start.columns.functions):
+        plain = fit_linear_map(sample, norm, effects, reduce)
+        found = None
+        # In turns: what is left of a step by the map is no longer like what is left of its
+        # neighbours.
+        for _ in range(ROUNDS):
+            start.fit(found)
+            found = fit_linear_map(sample, norm, effects, reduce)
+        if plain is None or found is None or not found.loss < plain.loss:
+            torch.nn.init.zeros_(effects.weight)
     found = fit_linear_map(windows, norm, effects, reduce)
-    if found is not None and len(start.columns.functions):
-        # What is left of a step by the map from its look-back is no longer like its neighbours'.
-        start.fit(found)
-        found = fit_linear_map(windows, norm, effects, reduce)
     if found is not None:
         effects.set_lags(found.lags)
     return found
 
 
-def _num_windows(windows: TrainingWindows, effects: CovariateEffects) -> int:
-    (one, *_) = windows.sample(1)
+def _num_windows(windows: TrainingWindows) -> int:
+    (one,) = windows.sample(1)
     given = [one.future, *(each for each in one.inputs if each is not None)]
     size = sum(each[0].numel() for each in given)
-    return min(max(FEWEST_WINDOWS, MOST_STEPS // effects.horizon), max(1, MOST_NUMBERS // size))
+    return max(FEWEST_WINDOWS, min(MOST_WINDOWS, MOST_NUMBERS // size))
 
 
 def _join(parts: list[Tensor | None]) -> Tensor | None:

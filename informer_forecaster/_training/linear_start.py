@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 from informer_forecaster._network.effects import CovariateEffects
 
 from .ridge import LinearMap, RidgeRegression
-from .windows import TrainingWindows, Windows
+from .windows import Sample, TrainingWindows, Windows
 
 # Goes through the windows where weights differ within a horizon: each takes what it may not see
 # from the forecast of the one before, which brings the map closer to weighted least squares.
@@ -25,7 +25,7 @@ class LinearForecast(NamedTuple):
 
     Weight ``(C, H, L)``, intercept and expected error ``(C, H)``, and the weights
     ``(C, H, X*S)`` of the last steps of past covariates. The look-back is taken relative to its own
-    level, or as it is.
+    level, or as it is. The loss is a sum of squares to expect, to compare maps of the same windows.
     """
 
     weight: Tensor
@@ -33,6 +33,7 @@ class LinearForecast(NamedTuple):
     error: Tensor
     lags: Tensor
     is_relative: bool = True
+    loss: float = 0.0
 
     def on_values(self, like: Tensor) -> Tensor:
         """Weights ``(C, H, L)`` of the values themselves, the level included."""
@@ -96,7 +97,7 @@ class SeriesNorm:
 
 
 def fit_linear_map(
-    windows: TrainingWindows, norm: Any, effects: CovariateEffects | None, reduce: Reduce
+    windows: TrainingWindows | Sample, norm: Any, effects: CovariateEffects | None, reduce: Reduce
 ) -> LinearForecast | None:
     """Fit the map from normalised look-backs to what follows; ``None`` where all is constant.
 
@@ -126,19 +127,28 @@ def fit_linear_map(
             break
     assert regression is not None
     assert found is not None
-    weight, steps = found.weight, windows.num_steps
+    weight, steps = found.weight, _num_steps(windows)
     # An input is the deviation of the window: errors are measured in it.
     squares = regression.sums.inner.sum(0)[:, steps, steps]
     squares = squares if len(weight) > 1 else squares.sum(0, keepdim=True)
     # A component whose windows are all constant leaves no error.
     error = (found.residual / squares.clamp(min=torch.finfo(squares.dtype).tiny)[:, None]).sqrt()
     lags = weight[:, steps + 1 :].mT
-    forecast = LinearForecast(weight[:, :steps].mT, weight[:, steps], error, lags)
+    loss = float(found.residual.sum())
+    parts = weight[:, :steps].mT, weight[:, steps], error, lags
+    forecast = LinearForecast(*parts, loss=loss)
     return norm.put_back(forecast) if isinstance(norm, SeriesNorm) else forecast
 
 
+def _num_steps(windows: Iterable[Windows]) -> int:
+    return next(iter(windows)).inputs.target.shape[1]
+
+
 def _sum_up(
-    windows: TrainingWindows, norm: Any, effects: CovariateEffects | None, known: Tensor | None
+    windows: TrainingWindows | Sample,
+    norm: Any,
+    effects: CovariateEffects | None,
+    known: Tensor | None,
 ) -> tuple[RidgeRegression | None, bool]:
     """Sum all rows up, and tell whether sample weights differ within a horizon."""
     regression: RidgeRegression | None = None

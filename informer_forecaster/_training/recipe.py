@@ -14,7 +14,6 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from .best_weights import FiniteWeights, KeepBestWeights
 
-PATIENCE = 3
 WARM_UP_STEPS = 100  # at most; never more than a tenth of all steps
 GRADIENT_NORM = 1.0
 

@@ -29,6 +29,33 @@ class Windows(NamedTuple):
     future: Tensor
     weight: Tensor | None = None
 
+    def every(self, step: int) -> Windows:
+        """Keep one of so many windows."""
+        inputs = Inputs(*(None if each is None else each[::step] for each in self.inputs))  # type: ignore[arg-type]
+        weight = None if self.weight is None else self.weight[::step]
+        return Windows(self.fold, inputs, self.future[::step], weight)
+
+
+class Sample(list[Windows]):
+    """Windows in memory, in the order of the data set.
+
+    Parameters
+    ----------
+    batches : list of Windows
+        What is held.
+    folds_are_apart : bool
+        As for :class:`TrainingWindows`.
+    """
+
+    def __init__(self, batches: list[Windows], folds_are_apart: bool) -> None:
+        super().__init__(batches)
+        self.folds_are_apart = folds_are_apart
+
+    def thinned(self, most: int) -> Sample:
+        """Keep about as many of the windows as ``most``, evenly spaced."""
+        every = max(1, sum(len(batch.future) for batch in self) // most)
+        return Sample([batch.every(every) for batch in self], self.folds_are_apart)
+
 
 class TrainingWindows:
     """All windows of one epoch in the order of the data set, as often as they are gone through.
@@ -52,20 +79,11 @@ class TrainingWindows:
         self._indices = sorted(chain.from_iterable(batches))
         self._batch_size = max(map(len, batches), default=1)
 
-    def __len__(self) -> int:
-        return len(self._indices)
-
-    @property
-    def num_steps(self) -> int:
-        """Steps of the look-back."""
-        return self.sample(1)[0].inputs.target.shape[1]
-
-    def sample(self, most: int) -> list[Windows]:
-        """Keep evenly spaced windows, about as many as ``most``, in batches."""
-        every = max(1, len(self) // max(1, most))
+    def sample(self, most: int) -> Sample:
+        """Keep evenly spaced windows, about as many as ``most``, in memory."""
         chosen = copy.copy(self)
-        chosen._indices = self._indices[every // 2 :: every]
-        return list(chosen)
+        chosen._indices = _spaced(self._indices, most)
+        return Sample(list(chosen), self.folds_are_apart)
 
     @property
     def num_series(self) -> int:
@@ -91,3 +109,9 @@ class TrainingWindows:
                 )
             for batch in batches:
                 yield self._read(fold, self._trainer.strategy.batch_to_device(batch))
+
+
+def _spaced(indices: list[int], most: int) -> list[int]:
+    """Evenly spaced entries, about as many as ``most``."""
+    every = max(1, len(indices) // max(1, most))
+    return indices[every // 2 :: every]
