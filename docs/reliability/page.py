@@ -55,8 +55,8 @@ Checksums find accidents. A forged pickle runs code when it is loaded:
 
 ## Known defects
 
-Twelve defects are known from other implementations of the Informer. Each was put into this one (the
-ninth in both its parts), by `tests/mutation_check.py`, and a test failed each time.
+Twelve defects are known from other implementations of the Informer. `tests/mutation_check.py` puts
+each of them into this one, and others that a change could bring; a test fails each time.
 """
 
 
