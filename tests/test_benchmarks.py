@@ -77,7 +77,7 @@ def test_textbook_attention_equals_ours_with_the_same_active_queries(script, cau
     """A baseline that computed less, or something else, would make the ratios worthless."""
     q, k, v, gradient = random_heads((2, 3, 60, 8), parts=4)
     inputs = [x.requires_grad_() for x in (q, k, v)]
-    ours = ProbSparseAttention(2, causal, sparsity="moment").eval()
+    ours = ProbSparseAttention(2, causal).eval()
     active = ours.sparsity_measurement(q, k).topk(num_selected(60, 2), dim=2).indices
     expected = script("textbook").TextbookProbSparse(2, causal).fill(*inputs, active)
     got = ours(*inputs)

@@ -20,9 +20,9 @@ STATIC = pd.DataFrame({"area": [0.5, 2.0], "height": [3.0, 1.0]})
 # `sampling_factor=1` and the lengths below leave lazy rows in every ProbSparse layer.
 MODES = {
     "sampled": {},
-    "moment": {"sparsity": "moment"},
+    "moment": {"sparsity": "moment", "patch_length": 1},
     "full": {"attention": "full"},
-    "without distilling": {"distil": False, "sparsity": "moment"},
+    "without distilling": {"distil": False, "sparsity": "moment", "patch_length": 1},
     "stacks": {"num_encoder_layers": 3, "num_encoder_stacks": 3},
     "patches": {"patch_length": 5, "start_token_length": 7},
     "channel independent": {"channel_independent": True},

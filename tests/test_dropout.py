@@ -102,7 +102,8 @@ def test_every_sample_and_head_draws_its_own_mask(kind: type[FullAttention], cau
 
 
 @pytest.mark.parametrize(
-    "attention", [FullAttention(dropout=0.3), ProbSparseAttention(dropout=0.3, sparsity="moment")]
+    "attention",
+    [FullAttention(dropout=0.3), ProbSparseAttention(1, dropout=0.3, sparsity="moment")],
 )
 def test_the_keys_that_are_left_are_scaled(attention: FullAttention) -> None:
     """In the mean over many masks, attention is what it is without dropout."""

@@ -27,7 +27,7 @@ def predicted(model, **given):
     [
         {},
         {"attention": "full", "distil": False, "use_reversible_instance_norm": False},
-        {"sparsity": "moment", "num_encoder_stacks": 2, "num_encoder_layers": 3},
+        {"sparsity": "moment", "num_encoder_stacks": 2, "num_encoder_layers": 3, "patch_length": 1},
         {"patch_length": 3, "channel_independent": True},
         {"likelihood": QuantileRegression([0.1, 0.5, 0.9]), "decoder_causal": False},
         {"likelihood": GaussianLikelihood(), "output_chunk_shift": 2},

@@ -26,7 +26,7 @@ ARCHITECTURES = pytest.mark.parametrize(
     [
         {},
         {"attention": "full", "distil": False},
-        {"sparsity": "moment", "num_encoder_layers": 3, "num_encoder_stacks": 3},
+        {"sparsity": "moment", "num_encoder_layers": 3, "num_encoder_stacks": 3, "patch_length": 1},
         {"patch_length": 3, "channel_independent": True, "decoder_causal": False},
         {"num_decoder_layers": 2, "start_token_length": 0},
     ],

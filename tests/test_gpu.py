@@ -16,7 +16,8 @@ GPU = {"accelerator": "gpu", "devices": 1}
 @pytest.mark.parametrize("sparsity", ["sampled", "moment"])
 def test_no_layer_waits_for_the_host(sparsity: str) -> None:
     """A random number drawn on the CPU, or an `.item()`, would stall the device in every layer."""
-    config = InformerConfig(96, 48, 3, d_model=16, sampling_factor=2, sparsity=sparsity)
+    sizes = {"d_model": 16, "sampling_factor": 2, "patch_length": 1}
+    config = InformerConfig(96, 48, 3, **sizes, sparsity=sparsity)
     network = Informer(config).cuda().train()
     past = torch.randn(4, 96, 3, device="cuda")
     network(past).square().mean().backward()

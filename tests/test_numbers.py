@@ -13,7 +13,7 @@ SIZES = {"d_model": 8, "nhead": 2, "num_encoder_layers": 2, "dim_feedforward": 8
 KINDS = [
     {"attention": "full"},
     {"sampling_factor": 1},
-    {"sampling_factor": 1, "sparsity": "moment"},
+    {"sampling_factor": 1, "sparsity": "moment", "patch_length": 1},
 ]
 # A value above 2 ** 32 is refused by both adapters before it reaches the network.
 EDGES = (0.0, 1e-38, 1e-30, 1e-6, 1.0, 1e6, 4e9)

@@ -24,7 +24,9 @@ each head's columns side by side in memory as the network has them.
 query with its own sample of the keys ([textbook.py](benchmarks/textbook.py)). The ratios are to
 `sparsity="{InformerConfig.sparsity}"`, the default. Memory is what a call needs at its peak beyond
 its inputs and the gradient it is given, as a multiple of the bytes of queries, keys and values
-together. Script: [attention_speed.py](benchmarks/attention_speed.py).
+together. *Moment* was measured when it only ranked the queries; what it costs without a mask since
+it fills the other rows too is on [its own page](attention.md). Script:
+[attention_speed.py](benchmarks/attention_speed.py).
 
 ![Time of a call against the length](figures/attention_time.png)
 

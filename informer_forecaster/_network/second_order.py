@@ -72,16 +72,14 @@ class _SecondOrder(torch.autograd.Function):
         width, num_keys, scale = k.shape[3], k.shape[2], k.shape[3] ** -0.5
         wide_q, wide_k, wide_v = _widen(q), _widen(k), _widen(v)
         mean_k, mean_v = wide_k.mean(2, keepdim=True), wide_v.mean(2, keepdim=True)
-        centred = wide_k.new_empty(*k.shape[:3], 2 * width)  # keys and values, (B, H, S, 2*D)
-        torch.sub(wide_k, mean_k, out=centred[..., :width])
-        torch.sub(wide_v, mean_v, out=centred[..., width:])
+        centred = torch.cat([wide_k - mean_k, wide_v - mean_v], dim=3)  # (B, H, S, 2*D)
         moments = multiply_heads(centred[..., :width].transpose(2, 3), centred)
         moments *= scale / num_keys  # (B, H, D, 2*D)
         terms = multiply_heads(wide_q, moments)  # (B, H, L, 2*D)
         variance = torch.linalg.vecdot(terms[..., :width], wide_q) * scale  # (B, H, L)
         gain = _gain(variance, num_keys)
         rows = heads_side_by_side(v, q.shape[2])
-        torch.addcmul(mean_v, terms[..., width:], gain, out=rows)
+        rows.copy_(torch.addcmul(mean_v, terms[..., width:], gain))
         picks = active if isinstance(active, Tensor) else variance.topk(active, 2).indices
         saved = fill_in(rows, q, k, v, picks, key_mask, causal=False)
         covariance = moments[..., width:]
