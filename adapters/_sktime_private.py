@@ -177,8 +177,10 @@ class GuardedForecaster(BaseForecaster):
         """Name the parameter that is needed, where sktime would ask for a new feature."""
         if self.quantiles is None:
             raise NotImplementedError(
-                f"{type(self).__name__} does not have quantiles or intervals, as `quantiles` is "
-                "None. Give for example `quantiles=(0.05, 0.5, 0.95)`, and fit again."
+                # In sktime's words, which its checks look for.
+                f"{type(self).__name__} gives no quantile predictions, prediction intervals or "
+                "other probabilistic predictions, as `quantiles` is None. Give for example "
+                "`quantiles=(0.05, 0.5, 0.95)`, and fit again."
             )
 
     # The public methods; sktime describes their parameters

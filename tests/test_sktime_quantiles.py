@@ -91,7 +91,7 @@ def test_without_quantiles_there_are_no_intervals():
     methods = ("predict_interval", "predict_quantiles", "predict_var", "predict_proba")
     for method in methods:
         with pytest.raises(
-            NotImplementedError, match=r"does not have .* `quantiles` is None.*fit again"
+            NotImplementedError, match=r"gives no .* `quantiles` is None.*fit again"
         ):
             getattr(forecaster, method)()
 
