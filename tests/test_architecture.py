@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import ast
 import graphlib
+import re
+import runpy
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -181,3 +183,17 @@ def test_no_modules_import_each_other():
         names = {part for one in named for part in (one, one.rpartition(".")[0])}
         graph[module] = (names & SOURCES.keys()) - {module}
     assert len(list(graphlib.TopologicalSorter(graph).static_order())) >= len(graph)
+
+
+def test_the_page_names_files_that_are_there():
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    named = re.findall(r"`((?:informer_forecaster|adapters)/[\w/]+\.py)`", page)
+    assert len(named) > 10
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_the_page_shows_the_figures_of_the_code():
+    """`python docs/code_figures.py` writes them; a small change need not write them anew."""
+    script = runpy.run_path(str(ROOT / "docs" / "code_figures.py"))
+    shown, counted = (script["figures_of"](script[name]()) for name in ("on_the_page", "render"))
+    assert shown == pytest.approx(counted, rel=0.15, abs=3)
