@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .products import multiply_heads
+from .products import multiply_heads, runs_step_by_step
 from .sparse_rows import active_gradients, fill_in, heads_side_by_side, places
 
 
@@ -72,14 +72,17 @@ class _SecondOrder(torch.autograd.Function):
         width, num_keys, scale = k.shape[3], k.shape[2], k.shape[3] ** -0.5
         wide_q, wide_k, wide_v = _widen(q), _widen(k), _widen(v)
         mean_k, mean_v = wide_k.mean(2, keepdim=True), wide_v.mean(2, keepdim=True)
-        centred = torch.cat([wide_k - mean_k, wide_v - mean_v], dim=3)  # (B, H, S, 2*D)
+        centred = _centre_side_by_side(wide_k, mean_k, wide_v, mean_v)  # (B, H, S, 2*D)
         moments = multiply_heads(centred[..., :width].transpose(2, 3), centred)
         moments *= scale / num_keys  # (B, H, D, 2*D)
         terms = multiply_heads(wide_q, moments)  # (B, H, L, 2*D)
         variance = torch.linalg.vecdot(terms[..., :width], wide_q) * scale  # (B, H, L)
         gain = _gain(variance, num_keys)
         rows = heads_side_by_side(v, q.shape[2])
-        rows.copy_(torch.addcmul(mean_v, terms[..., width:], gain))
+        if runs_step_by_step(rows):
+            torch.addcmul(mean_v, terms[..., width:], gain, out=rows)
+        else:
+            rows.copy_(torch.addcmul(mean_v, terms[..., width:], gain))
         picks = active if isinstance(active, Tensor) else variance.topk(active, 2).indices
         saved = fill_in(rows, q, k, v, picks, key_mask, causal=False)
         covariance = moments[..., width:]
@@ -112,6 +115,16 @@ class _SecondOrder(torch.autograd.Function):
             None,
             None,
         )
+
+
+def _centre_side_by_side(k: Tensor, mean_k: Tensor, v: Tensor, mean_v: Tensor) -> Tensor:
+    """Keys and values less their means, ``(B, H, S, 2*D)``."""
+    if not runs_step_by_step(k):  # A compiler joins the passes over memory, and writes to no view.
+        return torch.cat([k - mean_k, v - mean_v], dim=3)
+    centred = k.new_empty(*k.shape[:3], 2 * k.shape[3])
+    torch.sub(k, mean_k, out=centred[..., : k.shape[3]])
+    torch.sub(v, mean_v, out=centred[..., k.shape[3] :])
+    return centred
 
 
 def _gain(variance: Tensor, num_keys: int) -> Tensor:
