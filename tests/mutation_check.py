@@ -35,12 +35,15 @@ class Outcome:
 
     def __init__(self) -> None:
         self.passed = self.failed = self.broken = 0
+        self.names: list[str] = []  # of those that failed or broke
 
-    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo) -> None:  # noqa: ARG002
+    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo) -> None:
         """Count one phase of a test."""
         if call.excinfo is None:
             self.passed += call.when == "call"
-        elif call.when == "call" and call.excinfo.errisinstance(NOTICED):
+            return
+        self.names.append(f"{item.nodeid}: {call.excinfo.exconly()[:300]}")
+        if call.when == "call" and call.excinfo.errisinstance(NOTICED):
             self.failed += 1
         else:
             self.broken += 1
