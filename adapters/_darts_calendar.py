@@ -14,7 +14,7 @@ from darts.dataprocessing.encoders.encoder_base import (
 from darts.typing import TimeIndex, TimeSeriesLike
 from darts.utils.utils import generate_index
 
-from ._darts_checks import as_list, label
+from ._darts_series import as_list, label
 from .time_features import TimeFeatures, informative_features
 
 
@@ -84,7 +84,7 @@ def fit_lengths(
         encoder.index_generator = _FutureStamps(input_chunk_length, output_chunk_length)
 
 
-class _PastStamps(PastCovariatesIndexGenerator):  # type: ignore[misc]
+class _PastStamps(PastCovariatesIndexGenerator):
     """Time stamps of past covariates, under the names that they have in the target."""
 
     def generate_inference_idx(
@@ -95,7 +95,7 @@ class _PastStamps(PastCovariatesIndexGenerator):  # type: ignore[misc]
         return _as_in_target(index, target, covariates), end
 
 
-class _FutureStamps(FutureCovariatesIndexGenerator):  # type: ignore[misc]
+class _FutureStamps(FutureCovariatesIndexGenerator):
     """Time stamps of future covariates, under the names that they have in the target."""
 
     def generate_inference_idx(

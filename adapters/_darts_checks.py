@@ -1,265 +1,196 @@
-"""Private: what is checked before Darts is asked to work: series, weights and the trainer."""
+"""Private: what is checked at the public doors of :class:`InformerModel`, before Darts works."""
 
 from __future__ import annotations
 
+import difflib
+import inspect
 import warnings
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import pandas as pd
 import torch
-from darts import TimeSeries
-from darts.utils.data.torch_datasets.utils import TorchTrainingSample
+from darts.models.forecasting.pl_forecasting_module import PLForecastingModule
+from darts.typing import TimeSeriesLike
+from darts.utils.data import (
+    SequentialTorchInferenceDataset,
+    TorchInferenceDataset,
+    TorchTrainingDataset,
+)
+from darts.utils.likelihood_models.base import Likelihood
 
-INPUTS = ("series", "past_covariates", "future_covariates")
+from informer_forecaster._network.config import LARGEST_VALUE, check_integer, check_switch
+
+from ._darts_calendar import check_calendar
+from ._darts_columns import Orders, check_columns, order_of, put_in_order
+from ._darts_series import (
+    INPUTS,
+    as_list,
+    check_inputs,
+    check_length,
+    check_lists,
+    check_one_path,
+    check_static_covariates,
+    check_type,
+    check_weights,
+    label,
+)
+from .time_features import TimeFeatures
+
+if TYPE_CHECKING:
+    from .darts import InformerModel
+
+Arguments = dict[str, Any]
 
 
-def check_inputs(
-    series: Any,
-    past_covariates: Any,
-    future_covariates: Any,
-    *,
-    largest: float,
-    prefix: str = "",
-    past_steps_ahead: int = 0,
-    future_steps_ahead: int = 0,
-    trained: int | None = None,
-    remedy: str = "Give the missing steps, or a shorter series.",
-) -> None:
-    """Raise unless target and covariates are finite float series over the steps that are used.
+def arguments_of(method: Callable[..., object], *args: object, **kwargs: object) -> Arguments:
+    """The arguments of a call by name; a TypeError, as from the call, if they do not fit."""
+    signature = inspect.signature(method)
+    arguments = signature.bind(*args, **kwargs).arguments
+    for name, parameter in signature.parameters.items():
+        if parameter.kind is parameter.VAR_KEYWORD:
+            arguments.update(arguments.pop(name, {}))
+    return arguments
 
-    Parameters
-    ----------
-    series, past_covariates, future_covariates : darts.TimeSeries, sequence of them, or None
-        What the user passed.
-    largest : float
-        Magnitude above which a value is refused: of `LARGEST_VALUE`.
-    prefix : str
-        Put before the arguments' names in messages: ``"val_"`` for a validation set.
-    past_steps_ahead, future_steps_ahead : int
-        Steps after the target's end for which the covariates are used.
-    trained : int, optional
-        Steps at the end of each series that are used, where that are not all.
-    remedy : str
-        What to do where the covariates lack some of these steps.
 
-    Raises
-    ------
-    ValueError
-        Naming the argument, and for a value the series, component and first time stamp.
+# The constructor
+
+
+def check_arguments(arguments: Arguments) -> None:
+    """Raise if an argument of the model, but not of the network, is outside its range.
+
+    Numpy's integers and booleans become Python's, in place.
     """
-    inputs = {
-        f"{prefix}series": (series, 0),
-        f"{prefix}past_covariates": (past_covariates, past_steps_ahead),
-        f"{prefix}future_covariates": (future_covariates, future_steps_ahead),
-    }
-    inputs = {name: entry for name, entry in inputs.items() if entry[0] is not None}
-    for name, (given, _) in inputs.items():
-        check_type(name, given)
-    if series is None:
-        return
-    check_lists({name: given for name, (given, _) in inputs.items()}, series, prefix)
-    targets = [one if trained is None else one[-trained:] for one in as_list(series)]
-    for name, (given, ahead) in inputs.items():
-        for position, (target, one) in enumerate(zip(targets, as_list(given), strict=True)):
-            here = label(name, given, position)
-            check_values(here, one, _used_steps(here, one, target, ahead, remedy), largest)
+    time_features = arguments["time_features"]
+    if not isinstance(time_features, bool) and time_features != "all":
+        raise ValueError(f"`time_features` must be True, False or 'all'; got {time_features!r}.")
+    _check_encoders(arguments.get("add_encoders"))
+    for name in ("use_static_covariates", "compile_network"):
+        arguments[name] = check_switch(name, arguments[name])
+    norm = arguments["use_reversible_instance_norm"]
+    if norm is not None and not (
+        isinstance(norm, bool) or (isinstance(norm, dict) and norm.keys() <= {"affine", "eps"})
+    ):
+        raise ValueError(
+            "`use_reversible_instance_norm` must be True, False, None, or a dictionary with the "
+            f"keys 'affine' and 'eps'; got {norm!r}."
+        )
+    for name, minimum in (("output_chunk_shift", 0), ("batch_size", 1), ("n_epochs", 0)):
+        if name in arguments:
+            arguments[name] = check_integer(name, arguments[name], minimum)
+    patience = arguments["early_stopping_patience"]
+    if patience is not None:
+        arguments["early_stopping_patience"] = check_integer("early_stopping_patience", patience, 1)
+    _check_training(arguments)
+    likelihood = arguments.get("likelihood")
+    if likelihood is not None and not isinstance(likelihood, Likelihood):
+        raise ValueError(
+            "`likelihood` must be an object of `darts.utils.likelihood_models.torch` or None; got "
+            f"{likelihood!r}. Give for example `QuantileRegression()`."
+        )
 
 
-def check_lists(given: dict[str, Any], series: Any, prefix: str = "") -> None:
-    """Raise unless each argument has a series for each target, all with as many components."""
-    for name, every in given.items():
-        ones = as_list(every)
-        if ones and len(ones) != len(as_list(series)):
-            raise ValueError(
-                f"`{name}` must hold one series for each of `{prefix}series`, "
-                f"{len(as_list(series))}; got {len(ones)}."
-            )
-        for position, one in enumerate(ones):
-            if one.n_components != ones[0].n_components:
+def _check_training(arguments: Arguments) -> None:
+    """Raise unless loss, optimizer and trainer are given as Darts takes them."""
+    loss = arguments.get("loss_fn", callable)
+    if isinstance(loss, type) or not callable(loss):
+        raise ValueError(
+            f"`loss_fn` must be a torch loss module; got {loss!r}. Give for example "
+            "`torch.nn.L1Loss()`."
+        )
+    for name in ("optimizer_kwargs", "pl_trainer_kwargs"):
+        if not isinstance(arguments.get(name) or {}, dict):
+            raise ValueError(f"`{name}` must be a dictionary or None; got {arguments[name]!r}.")
+
+
+def _check_encoders(encoders: object) -> None:
+    """Raise unless the user's own encoders are in lists, which calendar features can join."""
+    own = encoders.get("custom") if isinstance(encoders, dict) else encoders
+    are_lists = isinstance(own, dict) and isinstance(own.get("future", []), list | tuple)
+    if own is not None and not (are_lists and isinstance(encoders, dict)):
+        raise ValueError(
+            "`add_encoders` must be None or a dictionary, with encoders of one's own in lists, as "
+            f"{{'custom': {{'future': [function]}}}}; got {encoders!r}."
+        )
+
+
+def check_unknown(cls: type, given: Iterable[str]) -> None:
+    """Raise if no class that ``cls`` is made of has an argument of that name."""
+    known = set(inspect.signature(PLForecastingModule.__init__).parameters)
+    for base in inspect.getmro(cls)[:-1]:
+        known.update(inspect.signature(vars(base).get("__init__", object)).parameters)
+    known -= {"self", "args", "kwargs"}
+    for name in given:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            remedy = f"Did you mean `{near[0]}`?" if near else "Leave it out."
+            raise ValueError(f"`{name}` is no argument of `{cls.__name__}`. {remedy}")
+
+
+# A training
+
+
+def check_training(model: InformerModel, given: Arguments, calendar: TimeFeatures | None) -> None:
+    """Raise unless a model can be trained, and validated, on the arguments of a call."""
+    check_device(model, given)
+    check_calendar("series", given["series"], calendar)
+    before, after = model.window_lengths
+    trained = None  # steps at the end of each series that windows are cut from: all
+    if given.get("max_samples_per_ts") is not None:
+        others = (given["max_samples_per_ts"] - 1) * (given.get("stride") or 1)
+        trained = before + after + int(others)
+    largest = largest_value(model, given["series"], given.get("trainer"))
+    for prefix in ("", "val_"):
+        target, past, future = (given.get(f"{prefix}{name}") for name in INPUTS)
+        check_inputs(
+            target,
+            past,
+            future,
+            largest=largest,
+            prefix=prefix,
+            past_steps_ahead=-after,
+            trained=trained,
+        )
+        check_length(
+            f"{prefix}series",
+            target,
+            before + after,
+            "input_chunk_length + output_chunk_shift + output_chunk_length",
+        )
+        if calendar is not None:
+            check_one_path(f"{prefix}future_covariates", future)
+        check_weights(f"{prefix}sample_weight", given.get(f"{prefix}sample_weight"))
+        if model.considers_static_covariates:
+            check_static_covariates(f"{prefix}series", target, largest)
+
+
+def check_training_data(model: InformerModel, given: Arguments) -> None:
+    """Raise unless data sets have the lengths of the model, and the columns that it knows."""
+    check_device(model, given)
+    for name in ("train_dataset", "val_dataset"):
+        data = given.get(name)
+        check_columns(name, data, model._columns)
+        if not isinstance(data, TorchTrainingDataset) or not len(data):
+            continue  # Darts names what it is
+        sample = data[0]
+        for argument, found in (
+            ("input_chunk_length", sample.past_target),
+            ("output_chunk_length", sample.future_target),
+        ):
+            expected = getattr(model, argument)
+            if found is not None and len(found) != expected:
                 raise ValueError(
-                    f"{label(name, every, position)} must have as many components as the first "
-                    f"series of the list, {ones[0].n_components}; got {one.n_components}. Give the "
-                    "missing ones, or train a model for each kind of series."
+                    f"`{name}` must have the `{argument}` of the model, {expected}; got "
+                    f"{len(found)}. Make it, or the model, with the lengths of the other."
                 )
 
 
-def check_static_covariates(name: str, series: Any, largest: float) -> None:
-    """Raise unless static covariates are of one kind in all series, finite and not too large."""
-    tables = [one.static_covariates for one in as_list(series)]
-    columns = [None if table is None else list(table.columns) for table in tables]
-    rows = [0 if table is None else len(table) for table in tables]
-    for position, _ in enumerate(tables):
-        here = label(name, series, position)
-        if columns[position] != columns[0]:
-            raise ValueError(
-                f"{here} must have the static covariates of the first series, {columns[0]}; got "
-                f"{columns[position]}. Add them to each series, or choose "
-                "`use_static_covariates=False`."
-            )
-        if rows[position] != rows[0]:
-            kinds = ("one row that all components share", "a row for each component")
-            raise ValueError(
-                f"the static covariates of {here} must have {kinds[rows[0] > 1]}, as those of the "
-                f"first series; got {kinds[rows[position] > 1]}. Repeat the shared row, or choose "
-                "`use_static_covariates=False`."
-            )
-    for position, table in enumerate(tables):
-        if table is not None:
-            _check_static_table(label(name, series, position), table, largest)
-
-
-def _check_static_table(name: str, table: pd.DataFrame, largest: float) -> None:
-    numbers = table.select_dtypes("number")
-    values = np.abs(numbers.to_numpy(dtype=float))
-    for rule, good, remedy in (
-        ("finite", np.isfinite(values), "Fill its gaps first"),
-        (
-            f"of a magnitude up to {largest:.0e}",
-            values <= largest,
-            "Scale it, for example with Darts' `StaticCovariatesTransformer`",
-        ),
-    ):
-        if not good.all():
-            raise ValueError(
-                f"the static covariates of {name} must be {rule}; "
-                f"{numbers.columns[~good.all(axis=0)][0]!r} is not. {remedy}, or choose "
-                "`use_static_covariates=False`."
-            )
-
-
-def check_length(name: str, series: Any, minimum: int, reason: str) -> None:
-    """Raise if a series has fewer than ``minimum`` steps, which ``reason`` asks for."""
-    for position, one in enumerate(as_list(series)):
-        if len(one) < minimum:
-            raise ValueError(
-                f"{label(name, series, position)} must have at least {minimum} steps "
-                f"({reason}); got {len(one)}. Give a longer series or choose shorter chunks."
-            )
-
-
-def check_weights(name: str, given: Any) -> None:
-    """Raise unless sample weights are finite, none negative, and not all zero.
-
-    One that is not a number would spoil every loss, and training would keep what it began with.
-    """
-    if given is None or isinstance(given, str):  # Darts makes those that a name stands for
-        return
-    check_type(name, given)
-    for position, one in enumerate(as_list(given)):
-        values = one.all_values(copy=False)
-        bad = ~(np.isfinite(values) & (values >= 0))
-        if bad.any():
-            step, component, sample = np.argwhere(bad)[0]
-            raise ValueError(
-                f"{label(name, given, position)} must hold finite weights of at least 0; component "
-                f"{one.components[component]!r} is {values[step, component, sample]} at "
-                f"{one.time_index[step]}. Give 0 to steps that are not to count."
-            )
-    if not any(one.all_values(copy=False).any() for one in as_list(given)):
-        raise ValueError(f"`{name}` must hold a weight above 0; got zeros only.")
-
-
-def check_one_path(name: str, given: Any) -> None:
-    """Raise if covariates of several sample paths would join calendar features, which are one."""
-    for position, one in enumerate(as_list(given)):
-        if one.is_stochastic:
-            raise ValueError(
-                f"{label(name, given, position)} must be one path beside calendar features; "
-                f"got {one.n_samples} samples. Give its `mean()` or a quantile, or choose "
-                "`time_features=False`."
-            )
-
-
-def as_list(series: Any) -> list[Any]:
-    """Make a list of one series, of a sequence of them, or of None."""
-    if series is None:
-        return []
-    return list(series) if isinstance(series, Sequence) else [series]
-
-
-def label(name: str, given: Any, position: int) -> str:
-    """Name an argument, and the position in it where it holds several series."""
-    return f"`{name}[{position}]`" if len(as_list(given)) > 1 else f"`{name}`"
-
-
-def check_type(name: str, given: Any, *, required: bool = False) -> None:
-    """Raise unless ``given`` is a series of floats or a sequence of them, or None."""
-    if isinstance(given, pd.Series | pd.DataFrame | np.ndarray | str):
-        raise ValueError(
-            f"`{name}` must be a Darts TimeSeries or a sequence of them; got "
-            f"{type(given).__name__}. Convert it with `TimeSeries.from_series`, "
-            "`TimeSeries.from_dataframe` or `TimeSeries.from_values`."
-        )
-    if required and not as_list(given):
-        raise ValueError(f"`{name}` must hold at least one Darts TimeSeries; got {given!r}.")
-    for position, one in enumerate(as_list(given)):
-        if not isinstance(one, TimeSeries):
-            raise ValueError(
-                f"{label(name, given, position)} must be a Darts TimeSeries; got "
-                f"{type(one).__name__}. Convert it with `TimeSeries.from_series`, "
-                "`TimeSeries.from_dataframe` or `TimeSeries.from_values`."
-            )
-        if not np.issubdtype(one.dtype, np.floating):
-            raise ValueError(
-                f"{label(name, given, position)} must hold floating-point numbers; got dtype "
-                f"{one.dtype}. Convert it with `series.astype(np.float32)`."
-            )
-
-
-def _used_steps(name: str, given: TimeSeries, target: TimeSeries, ahead: int, remedy: str) -> slice:
-    """Positions of the steps from the start of ``target`` to ``ahead`` steps after its end.
-
-    By position, as the stamps of an offset may have two names (17:00 and 9:00 of business hours),
-    and not every offset can be multiplied.
-    """
-    shared = given.time_index.intersection(target.time_index)
-    if given.freq == target.freq and len(shared):
-        shift = given.time_index.get_loc(shared[0]) - target.time_index.get_loc(shared[0])
-        first, stop = shift, shift + len(target) + ahead
-        if first >= 0 and stop <= len(given):
-            return slice(first, stop)
-    after = f" and {ahead} steps more" if ahead > 0 else ""
-    before = f" less {-ahead} steps" if ahead < 0 else ""
-    raise ValueError(
-        f"{name} must have the steps from {target.start_time()} to {target.end_time()}{after}"
-        f"{before}, {target.freq_str} apart as in the series; got {given.start_time()} to "
-        f"{given.end_time()}, {given.freq_str} apart. {remedy}"
-    )
-
-
-def check_values(name: str, series: TimeSeries, steps: slice, largest: float) -> None:
-    """Raise if ``series`` is not finite or above ``largest`` at some of the steps."""
-    values = series.all_values(copy=False)[steps]
-    largest = min(largest, float(np.finfo(values.dtype).max))
-    if not values.size or np.abs(values).max() <= largest:
-        return
-    index = series.time_index[steps]
-    bad = ~np.isfinite(values)
-    large = np.abs(values) > largest
-    if bad.any() or large.any():
-        step, component, sample = np.argwhere(bad if bad.any() else large)[0]
-        found = f"component {series.components[component]!r} is {values[step, component, sample]}"
-    if bad.any():
-        raise ValueError(
-            f"{name} must hold finite values; {found} at {index[step]}. Fill gaps first, for "
-            "example with `darts.utils.missing_values.fill_missing_values`."
-        )
-    if large.any():
-        raise ValueError(
-            f"{name} must hold values of a magnitude up to {largest:.0e}, whose squares the "
-            f"network can still square; {found} at {index[step]}. Scale it first, for example with "
-            "`darts.dataprocessing.transformers.Scaler`."
-        )
-
-
-def check_accelerator(trainer: Mapping[str, Any]) -> None:
-    """Raise if the trainer's arguments name a device that this machine lacks."""
+def check_device(model: InformerModel, given: Arguments) -> None:
+    """Raise if the model's own trainer would ask for a device that this machine lacks."""
     present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     present["gpu"] = any(present.values())
-    accelerator = trainer.get("accelerator")
-    if isinstance(accelerator, str) and not present.get(accelerator, True):
+    accelerator = model.trainer_params.get("accelerator")
+    lacks = isinstance(accelerator, str) and not present.get(accelerator, True)
+    if lacks and given.get("trainer") is None:
         raise ValueError(
             f"`pl_trainer_kwargs` asks for accelerator={accelerator!r}, and there is no such "
             "device on this machine. Leave out `accelerator` or use 'cpu' or 'auto'; for a model "
@@ -267,20 +198,71 @@ def check_accelerator(trainer: Mapping[str, Any]) -> None:
         )
 
 
-def check_chunks(name: str, sample: TorchTrainingSample, inputs: int, outputs: int) -> None:
-    """Raise unless a sample of a data set has the lengths of the model."""
-    for argument, expected, found in (
-        ("input_chunk_length", inputs, sample.past_target),
-        ("output_chunk_length", outputs, sample.future_target),
+def largest_value(
+    model: InformerModel, series: TimeSeriesLike, trainer: object | None = None
+) -> float:
+    """Largest value for the number format that the network has, or will have by ``series``."""
+    if model.model is not None:
+        return LARGEST_VALUE[64 if model.model.dtype == torch.float64 else 32]
+    asked = model.trainer_params.get("precision")
+    precision = asked if trainer is None else getattr(trainer, "precision", None)
+    return LARGEST_VALUE[64 if "64" in str(precision or as_list(series)[0].dtype) else 32]
+
+
+# A forecast
+
+
+def prepare_forecast(model: InformerModel, given: Arguments) -> Orders | None:
+    """Check the arguments of a forecast and put columns in the order of training.
+
+    Returns the order of each target's own columns, for the forecast to be given in.
+    """
+    target = given.get("series")
+    for name in INPUTS:
+        check_type(name, given.get(name), required=name == "series" and target is not None)
+    target = model.training_series if target is None else target
+    if model.model is None or target is None:
+        return None  # Darts names what is missing
+    check_lists({name: given.get(name) for name in INPUTS if name != "series"}, target)
+    check_length("series", target, model.input_chunk_length, "input_chunk_length")
+    check_calendar("series", target, model._calendar)
+    if model._calendar is not None:
+        check_one_path("future_covariates", given.get("future_covariates"))
+    _check_covariates(model, given)
+    if model.likelihood is None:
+        _warn_of_equal_paths(given, target)
+    orders = order_of(target, model._columns.get("series"))
+    put_in_order(given, model._columns, static=model.considers_static_covariates)
+    return orders
+
+
+def _check_covariates(model: InformerModel, given: Arguments) -> None:
+    """Raise unless covariates are those of training; Darts looks after it added encodings."""
+    if model.train_sample is None or model.encoders is None:
+        return
+    widths = model.train_sample.component_dims()
+    for name, encoded, known in zip(
+        INPUTS[1:],
+        model.encoders.encoding_n_components,
+        (model.past_covariate_series, model.future_covariate_series),
+        strict=True,
     ):
-        if found is not None and len(found) != expected:
+        expected = (widths[name] or 0) - encoded
+        for position, one in enumerate(as_list(given.get(name))):
+            if one.n_components != expected:
+                remedy = "Give those of the training." if expected else "Leave them out."
+                raise ValueError(
+                    f"{label(name, given[name], position)} must have {expected} components, as in "
+                    f"training; got {one.n_components}. {remedy}"
+                )
+        if expected > 0 and given.get(name) is None and known is None:
             raise ValueError(
-                f"`{name}` must have the `{argument}` of the model, {expected}; got {len(found)}. "
-                "Make the data set with the lengths of the model, or the model with its lengths."
+                f"`{name}` must be given, as the model was trained with {expected} of them; got "
+                "None. Pass the series that continue those of the training."
             )
 
 
-def warn_of_equal_paths(given: dict[str, Any], target: Any) -> None:
+def _warn_of_equal_paths(given: Arguments, target: TimeSeriesLike) -> None:
     """Warn that a model without likelihood draws the same path again and again."""
     options = {**given, **(given.get("predict_kwargs") or {})}
     inputs = [target, *(given.get(name) for name in INPUTS[1:])]
@@ -291,5 +273,40 @@ def warn_of_equal_paths(given: dict[str, Any], target: Any) -> None:
             "`likelihood`. Train it with one, for example `QuantileRegression()`, or forecast with "
             "`mc_dropout=True`.",
             UserWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
+
+
+def check_windows(model: InformerModel, given: Arguments) -> None:
+    """Raise unless the windows of a data set have the columns, steps and values they need."""
+    check_device(model, given)
+    dataset: TorchInferenceDataset = given["dataset"]
+    if model.model is None or not isinstance(dataset, SequentialTorchInferenceDataset):
+        return
+    check_calendar("dataset", dataset.series, model._calendar)
+    check_columns("dataset", dataset, model._columns)
+    # Forecasts start at the end of a series, or in a backtest within its bounds, both included.
+    spans = [(len(one), len(one)) for one in dataset.series]
+    if dataset.bounds is not None:
+        spans = [(int(first), int(last)) for first, last in dataset.bounds]
+    past_ahead = max(dataset.n - model.output_chunk_length, 0)
+    future_ahead = max(dataset.n, model.output_chunk_length) + model.output_chunk_shift
+    largest = largest_value(model, dataset.series)
+    check_inputs(
+        [
+            one[first - model.input_chunk_length : last]
+            for one, (first, last) in zip(dataset.series, spans, strict=True)
+        ],
+        dataset.past_covariates,
+        dataset.future_covariates,
+        largest=largest,
+        past_steps_ahead=past_ahead,
+        future_steps_ahead=future_ahead,
+        remedy=(
+            f"To forecast {dataset.n} steps in chunks of {model.output_chunk_length}, past "
+            f"covariates are used to {past_ahead} steps after the series' end, future ones to "
+            f"{future_ahead}. Give the missing steps, or a smaller `n`."
+        ),
+    )
+    if model.uses_static_covariates:
+        check_static_covariates("series", dataset.series, largest)

@@ -8,12 +8,14 @@ from typing import Any
 from darts import TimeSeries
 from darts.typing import TimeSeriesLike
 
-from ._darts_checks import INPUTS, as_list, label
+from ._darts_series import INPUTS, as_list, label
 
 # By argument, and for static covariates under their own name: `None` where the series of a list
 # have names of their own, and columns can only be told apart by their position.
 Columns = Mapping[str, tuple[str, ...] | None]
 STATIC = "static_covariates"
+# For each series of a call, the places that its columns have in training; `None` if the same.
+Orders = list[list[int] | None]
 
 
 def put_training_in_order(given: dict[str, Any], known: Columns, *, static: bool) -> Columns:
@@ -141,9 +143,9 @@ def static_in_order(
     return ordered if isinstance(given, Sequence) else ordered[0]
 
 
-def order_of(given: TimeSeriesLike, columns: tuple[str, ...] | None) -> list[list[int] | None]:
+def order_of(given: TimeSeriesLike, columns: tuple[str, ...] | None) -> Orders:
     """For each series the positions in ``columns`` of its own columns; ``None`` if in order."""
-    orders: list[list[int] | None] = []
+    orders: Orders = []
     for one in as_list(given):
         found = tuple(map(str, one.columns))
         differs = columns is not None and found != columns and sorted(found) == sorted(columns)
@@ -151,7 +153,7 @@ def order_of(given: TimeSeriesLike, columns: tuple[str, ...] | None) -> list[lis
     return orders
 
 
-def in_given_order(result: Any, target: Any, orders: list[list[int] | None] | None) -> Any:
+def in_given_order(result: Any, target: Any, orders: Orders | None) -> Any:
     """Give the forecasts of each target series in the order of its own columns."""
     if orders is None or not any(orders):
         return result

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import pickle
+import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,11 +18,13 @@ from darts.models.forecasting.torch_forecasting_model import (
     INIT_MODEL_NAME,
     MixedCovariatesTorchModel,
     TorchForecastingModel,
-    _get_checkpoint_fname,
 )
 
+from ._darts_private import default_path, newest_checkpoint
 from ._files import beside, check_archive, finish_save, mark, mark_of
-from ._one_at_a_time import one_at_a_time
+
+# Torch keeps for all threads which classes a file may hold: one load would refuse those of another.
+_loading = threading.RLock()
 
 
 class SavedWholeModel(MixedCovariatesTorchModel):
@@ -34,7 +38,7 @@ class SavedWholeModel(MixedCovariatesTorchModel):
         Both files are written beside the old ones first: after an interrupted save the old model or
         the new one is there.
         """
-        path = path or f"{self._default_save_path()}.pt"
+        path = path or f"{default_path(self)}.pt"
         weights = f"{path}.ckpt"
         for target in (path, weights):
             if Path(target).is_dir():
@@ -77,7 +81,6 @@ class SavedWholeModel(MixedCovariatesTorchModel):
                 self.trainer = None
 
     @staticmethod
-    @one_at_a_time  # torch keeps for all threads which classes a file may hold
     def load(
         path: str,
         pl_trainer_kwargs: dict[str, Any] | None = None,
@@ -96,7 +99,6 @@ class SavedWholeModel(MixedCovariatesTorchModel):
             return TorchForecastingModel.load(path, pl_trainer_kwargs, trusted, **kwargs)
 
     @staticmethod
-    @one_at_a_time
     def load_from_checkpoint(
         model_name: str,
         work_dir: str | None = None,
@@ -121,7 +123,6 @@ class SavedWholeModel(MixedCovariatesTorchModel):
                 model_name, work_dir, file_name, best, trusted, **kwargs
             )
 
-    @one_at_a_time
     def load_weights_from_checkpoint(
         self,
         model_name: str | None = None,
@@ -142,7 +143,13 @@ class SavedWholeModel(MixedCovariatesTorchModel):
         ValueError
             If a file is damaged, or the weights do not fit.
         """
-        if file_name is None or file_name.startswith(("last-", "best-")):
+        options = inspect.signature(super().load_weights_from_checkpoint).bind_partial(
+            model_name, work_dir, file_name, best, *args, **kwargs
+        )
+        options.apply_defaults()
+        if options.arguments["skip_checks"] and options.arguments["load_encoders"]:
+            pass  # Darts refuses this, whatever the files are
+        elif file_name is None or file_name.startswith(("last-", "best-")):
             _check_checkpoint(model_name or self.model_name, work_dir, file_name, best)
         else:
             _check_pair(file_name.removesuffix(".ckpt"))
@@ -159,7 +166,7 @@ def _check_checkpoint(
     work_dir = work_dir or str(Path.cwd() / DEFAULT_DARTS_FOLDER)
     run = Path(work_dir, model_name)
     check_archive(run / INIT_MODEL_NAME)
-    name = file_name or _get_checkpoint_fname(work_dir, model_name, best=best)
+    name = file_name or newest_checkpoint(work_dir, model_name, best=best)
     check_archive(run / CHECKPOINTS_FOLDER / name)
 
 
@@ -180,6 +187,7 @@ def _check_pair(path: str) -> None:
 def _refusals_of(name: str) -> Iterator[None]:
     """Name the file that torch cannot read, or in which Darts found a strange class."""
     try:
-        yield
+        with _loading:
+            yield
     except (RuntimeError, pickle.UnpicklingError) as error:
         raise ValueError(f"{name!r} cannot be loaded: {error}") from error

@@ -1,52 +1,51 @@
-"""Private: one call at a time, as Darts, Lightning and torch's generator keep state for all."""
+"""Private: a model that several threads share works for one of them at a time."""
 
 from __future__ import annotations
 
-import os
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import weakref
+from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
-# One for all models: two of them would still share the generator of random numbers.
-_lock = threading.RLock()
+_locks: dict[int, threading.RLock] = {}
+_making = threading.Lock()
 
 
 def one_at_a_time(method: Method) -> Method:
-    """Let a method wait until no other thread is in one of those that are wrapped here.
+    """Let a method of an object, or class, wait until no other thread is in one of that object.
 
-    A wrapped method may call others. Processes do not wait for each other.
+    Darts and sktime keep trainer, horizon and covariates of a call on the model: a second thread
+    would get the forecast of the first. Calls of other models do not wait.
 
     Examples
     --------
     >>> from informer_forecaster.adapters._one_at_a_time import one_at_a_time
-    >>> one_at_a_time(len)([1, 2])
-    2
+    >>> class Counter:
+    ...     count = 0
+    ...
+    ...     @one_at_a_time
+    ...     def add(self):
+    ...         self.count += 1
+    ...         return self.count
+    >>> Counter().add()
+    1
     """
 
     @wraps(method)
-    def waiting(*args: Any, **kwargs: Any) -> Any:
-        with alone():
-            return method(*args, **kwargs)
+    def waiting(owner: object, *args: object, **kwargs: object) -> object:
+        with _lock_of(owner):
+            return method(owner, *args, **kwargs)
 
     return waiting  # type: ignore[return-value]
 
 
-@contextmanager
-def alone() -> Iterator[None]:
-    """Wait until no other thread is in here, or in a wrapped method."""
-    with _lock:
-        yield
-
-
-def _renew() -> None:
-    """A child has none of the threads that may have held the lock when it was forked."""
-    global _lock
-    _lock = threading.RLock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew)
+def _lock_of(owner: object) -> threading.RLock:
+    """The lock of an object; not an attribute of it, as it can be neither copied nor pickled."""
+    with _making:
+        if id(owner) not in _locks:
+            _locks[id(owner)] = threading.RLock()
+            weakref.finalize(owner, _locks.pop, id(owner), None)
+        return _locks[id(owner)]

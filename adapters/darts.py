@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import copy
-import inspect
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from numbers import Integral
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self, TypeAlias, TypeVar
 
 import pandas as pd
 import torch
@@ -21,85 +20,53 @@ from darts.models.forecasting.torch_forecasting_model import (
     TorchForecastingModel,
 )
 from darts.typing import TimeSeriesLike
-from darts.utils.data import (
-    SequentialTorchInferenceDataset,
-    TorchInferenceDataset,
-    TorchTrainingDataset,
-)
+from darts.utils.data import TorchInferenceDataset, TorchTrainingDataset
 from darts.utils.data.torch_datasets.utils import TorchTrainingSample
 from darts.utils.serialization import add_safe_globals
 
 from informer_forecaster._network import InformerConfig
 from informer_forecaster._network.config import (
     ARCHITECTURE,
-    LARGEST_VALUE,
     LENGTHS,
     N_EPOCHS,
     PATIENCE,
     SIZES,
     check_integer,
 )
+from informer_forecaster._training.recipe import stops_by_itself
 
-from ._darts_arguments import check_arguments, check_unknown
-from ._darts_calendar import (
-    CALENDAR_CLASSES,
-    check_calendar,
-    fit_lengths,
-    make_encoders,
-    suitable_features,
-)
+from ._darts_calendar import CALENDAR_CLASSES, fit_lengths, make_encoders, suitable_features
 from ._darts_checks import (
-    INPUTS,
-    as_list,
-    check_accelerator,
-    check_chunks,
-    check_inputs,
-    check_length,
-    check_lists,
-    check_one_path,
-    check_static_covariates,
-    check_type,
-    check_weights,
-    label,
-    warn_of_equal_paths,
+    Arguments,
+    arguments_of,
+    check_arguments,
+    check_training,
+    check_training_data,
+    check_unknown,
+    check_windows,
+    prepare_forecast,
 )
-from ._darts_columns import (
-    Columns,
-    check_columns,
-    columns_of,
-    in_given_order,
-    order_of,
-    put_in_order,
-    put_training_in_order,
-)
+from ._darts_columns import Columns, columns_of, in_given_order, put_training_in_order
 from ._darts_files import SavedWholeModel
 from ._darts_likelihoods import moves_with_the_series
 from ._darts_module import _InformerModule
-from ._one_at_a_time import alone, one_at_a_time
-from ._sample_paths import numpy_seeded_as_torch
+from ._darts_private import LoadsWeights
+from ._darts_series import as_list, check_type
+from ._one_at_a_time import one_at_a_time
 from .pretrained import load_model, save_model
 from .time_features import FloatArray, TimeFeatures
 
-Method = TypeVar("Method", bound=Callable[..., Any])
+Method = TypeVar("Method", bound=Callable[..., object])
+Backtest: TypeAlias = TimeSeries | list[TimeSeries] | list[list[TimeSeries]]
 
 
-def _described_by(method: Any) -> Callable[[Method], Method]:
+def _described_by(method: Callable[..., object]) -> Callable[[Method], Method]:
     """Give a method the signature and the documentation of Darts' own."""
     described: Any = wraps(method)
     return described
 
 
-def arguments_of(method: Callable[..., Any], *args: Any, **kwargs: Any) -> dict[str, Any]:
-    """The arguments of a call by name; a TypeError, as from the call, if they do not fit."""
-    signature = inspect.signature(method)
-    arguments = signature.bind(*args, **kwargs).arguments
-    for name, parameter in signature.parameters.items():
-        if parameter.kind is parameter.VAR_KEYWORD:
-            arguments.update(arguments.pop(name, {}))
-    return arguments
-
-
-class InformerModel(SavedWholeModel):
+class InformerModel(LoadsWeights, SavedWholeModel):
     """The Informer of Zhou et al. (AAAI 2021) as a Darts model; see its constructor."""
 
     train_sample: Any  # Darts leaves these without a type
@@ -295,7 +262,7 @@ class InformerModel(SavedWholeModel):
         """
         check_unknown(type(self), kwargs)
         # `self.model_params` would hold a subclass's arguments; these are the ones received here.
-        arguments: dict[str, Any] = {
+        arguments: Arguments = {
             "input_chunk_length": input_chunk_length,
             "output_chunk_length": output_chunk_length,
             "output_chunk_shift": output_chunk_shift,
@@ -338,8 +305,7 @@ class InformerModel(SavedWholeModel):
             name: None if name in SIZES and arguments[name] is None else getattr(config, name)
             for name in ARCHITECTURE
         }
-        # Darts seeds torch's one generator here and puts it back, under another thread's training.
-        one_at_a_time(super().__init__)(**self._extract_torch_model_params(**arguments))
+        super().__init__(**self._extract_torch_model_params(**arguments))
         if use_reversible_instance_norm is None:
             use_reversible_instance_norm = moves_with_the_series(arguments.get("likelihood"))
         if use_reversible_instance_norm is True:
@@ -428,277 +394,130 @@ class InformerModel(SavedWholeModel):
             return 0
         return static.shape[1] if self._architecture["channel_independent"] else static.size
 
-    # Calendar features: encoders of ours, which `add_encoders` does not show
+    # Calendar features are encoders of ours, which `add_encoders` does not show.
+
+    @property
+    def window_lengths(self) -> tuple[int, int]:
+        """Steps before and after the forecast origin that a window of the training holds."""
+        return self.input_chunk_length, self.output_chunk_shift + self.output_chunk_length
 
     def initialize_encoders(self, default: bool = False) -> SequentialEncoder:
         """Make the encoders of `add_encoders` and those of the calendar, once it is chosen."""
         if default:
             return super().initialize_encoders(default)
-        return make_encoders(self.add_encoders, self._calendar, *self._lengths)
+        return make_encoders(self.add_encoders, self._calendar, *self.window_lengths)
 
-    @property
-    def _lengths(self) -> tuple[int, int]:
-        """Steps before and after the forecast origin."""
-        return self.input_chunk_length, self.output_chunk_shift + self.output_chunk_length
+    # Public doors: checks, before Darts begins to work
 
-    def _load_encoders(self, tfm_save: TorchForecastingModel, load_encoders: bool) -> Any:
-        self._calendar = getattr(tfm_save, "_calendar", None)
-        self._columns = getattr(tfm_save, "_columns", {})
-        encoders, add_encoders = super()._load_encoders(tfm_save, load_encoders)
-        fit_lengths(encoders, *self._lengths)  # the saved model's lengths may be others
-        return encoders, add_encoders
-
-    # Public doors: checks before Darts begins to work
-
+    @one_at_a_time
     @_described_by(MixedCovariatesTorchModel.fit)
-    def fit(self, series: TimeSeriesLike, *args: Any, **kwargs: Any) -> Self:
+    def fit(self, series: TimeSeriesLike, *args: object, **kwargs: object) -> Self:
         """Check what is given and train."""
         given = arguments_of(super().fit, series, *args, **kwargs)
-        with alone(), self._learning(given):
+        with self._learning(given):
             super().fit(**given)
         return self
 
+    @one_at_a_time
     @_described_by(MixedCovariatesTorchModel.lr_find)
-    def lr_find(self, series: TimeSeriesLike, *args: Any, **kwargs: Any) -> Any:
+    def lr_find(self, series: TimeSeriesLike, *args: object, **kwargs: object) -> object:
         """Check what is given and try learning rates."""
         given = arguments_of(super().lr_find, series, *args, **kwargs)
-        with alone(), self._learning(given):
+        with self._learning(given):
             return super().lr_find(**given)
 
+    @one_at_a_time
     @_described_by(MixedCovariatesTorchModel.scale_batch_size)
-    def scale_batch_size(self, series: TimeSeriesLike, *args: Any, **kwargs: Any) -> Any:
+    def scale_batch_size(self, series: TimeSeriesLike, *args: object, **kwargs: object) -> int:
         """Check what is given and try batch sizes."""
         given = arguments_of(super().scale_batch_size, series, *args, **kwargs)
-        if given.get("method", "fit") != "fit":
-            with alone():
-                self._prepare_forecast(given)
-                return super().scale_batch_size(**given)
-        with alone(), self._learning(given):
-            return super().scale_batch_size(**given)
+        if given.get("method", "fit") == "predict":
+            prepare_forecast(self, given)
+            return int(super().scale_batch_size(**given))
+        with self._learning(given):
+            return int(super().scale_batch_size(**given))
 
+    @one_at_a_time
     @_described_by(MixedCovariatesTorchModel.fit_from_dataset)
     def fit_from_dataset(
-        self, train_dataset: TorchTrainingDataset, *args: Any, **kwargs: Any
+        self, train_dataset: TorchTrainingDataset, *args: object, **kwargs: object
     ) -> Self:
         """Check what is given and train."""
         given = arguments_of(super().fit_from_dataset, train_dataset, *args, **kwargs)
-        self._check_device(given)
-        for name in ("train_dataset", "val_dataset"):
-            data = given.get(name)
-            if isinstance(data, TorchTrainingDataset) and len(data):
-                check_chunks(name, data[0], self.input_chunk_length, self.output_chunk_length)
         if self.model is None and not self._columns:
             self._columns = columns_of({"series": getattr(train_dataset, "series", None)})
-        for name in ("train_dataset", "val_dataset"):
-            check_columns(name, given.get(name), self._columns)
-        with alone(), numpy_seeded_as_torch():
+        check_training_data(self, given)
+        callbacks = self.trainer_params.get("callbacks") or []
+        if given.get("trainer") is not None:
+            callbacks = given["trainer"].callbacks
+        if given.get("load_best") and given.get("val_dataset") is not None:
+            # The best weights will be in, those of the start among them, of which there is no file.
+            stops = stops_by_itself(self.pl_module_params["early_stopping_patience"], callbacks)
+            given["load_best"] = not stops
+            super().fit_from_dataset(**given)
+            if stops:
+                self.model.count_epochs_of_the_best()
+        else:
             super().fit_from_dataset(**given)
         return self
 
+    @one_at_a_time
     @_described_by(MixedCovariatesTorchModel.predict)
     def predict(
-        self, n: int, series: TimeSeriesLike | None = None, *args: Any, **kwargs: Any
-    ) -> Any:
+        self, n: int, series: TimeSeriesLike | None = None, *args: object, **kwargs: object
+    ) -> TimeSeriesLike:
         """Check what is given and forecast."""
-        if not isinstance(n, Integral | float | str) and n is not None:
+        if not isinstance(n, Integral | float | str | None):
             raise ValueError(
                 f"`n` must be an integer of at least 1; got {type(n).__name__}. Call "
                 "`predict(n, series)`, with the number of steps first."
             )
         given = arguments_of(super().predict, n, series, *args, **kwargs)
         given["n"] = check_integer("n", n, minimum=1)
-        with alone():
-            orders = self._prepare_forecast(given)
-            return in_given_order(super().predict(**given), series, orders)
+        orders = prepare_forecast(self, given)
+        return in_given_order(super().predict(**given), series, orders)
 
+    @one_at_a_time
     @_described_by(MixedCovariatesTorchModel.historical_forecasts)
-    def historical_forecasts(self, series: TimeSeriesLike, *args: Any, **kwargs: Any) -> Any:
+    def historical_forecasts(
+        self, series: TimeSeriesLike, *args: object, **kwargs: object
+    ) -> Backtest:
         """Check what is given and forecast at many origins."""
         given = arguments_of(super().historical_forecasts, series, *args, **kwargs)
         check_type("series", series, required=True)
-        with alone():
-            orders = None
-            if given.get("retrain", True) is False and not given.get("data_transformers"):
-                orders = self._prepare_forecast(given)
-            return in_given_order(super().historical_forecasts(**given), series, orders)
+        orders = None
+        if given.get("retrain", True) is False and not given.get("data_transformers"):
+            orders = prepare_forecast(self, given)
+        return in_given_order(super().historical_forecasts(**given), series, orders)
 
+    @one_at_a_time
     @_described_by(MixedCovariatesTorchModel.predict_from_dataset)
     def predict_from_dataset(
-        self, n: int, dataset: TorchInferenceDataset, *args: Any, **kwargs: Any
-    ) -> Any:
+        self, n: int, dataset: TorchInferenceDataset, *args: object, **kwargs: object
+    ) -> list[TimeSeries] | tuple[FloatArray, list[object], list[object]]:
         """Check what is given and forecast."""
         given = arguments_of(super().predict_from_dataset, n, dataset, *args, **kwargs)
-        self._check_device(given)
-        if self.model is not None and isinstance(dataset, SequentialTorchInferenceDataset):
-            self._check_windows(dataset)
-        with alone(), self._on_one_device(), numpy_seeded_as_torch():
+        check_windows(self, given)
+        with self._on_one_device():
             return super().predict_from_dataset(**given)
 
-    # What the doors have in common
-
     @contextmanager
-    def _learning(self, given: dict[str, Any]) -> Iterator[None]:
+    def _learning(self, given: Arguments) -> Iterator[None]:
         """Check the arguments of a training, put columns in order, and note what it learns from."""
         before = self._calendar, self._columns
-        self._prepare_training(given)
+        check_type("series", given["series"], required=True)
+        calendar, known = before
+        if self.model is None:
+            calendar, known = suitable_features(as_list(given["series"]), self._time_features), {}
+        check_training(self, given, calendar)
+        static = self.considers_static_covariates
+        self._columns = put_training_in_order(given, known, static=static)
+        self._calendar = calendar
         try:
             yield
         except BaseException:
             self._calendar, self._columns = before
             raise
-
-    def _prepare_training(self, given: dict[str, Any]) -> None:
-        check_type("series", given["series"], required=True)
-        self._check_device(given)
-        self._check_precision(given.get("trainer"))
-        largest = self._largest_value(as_list(given["series"])[0], given.get("trainer"))
-        calendar = self._calendar
-        if self.model is None:
-            calendar = suitable_features(as_list(given["series"]), self._time_features)
-        check_calendar("series", given["series"], calendar)
-        for prefix in ("", "val_"):
-            target, past, future = (given.get(f"{prefix}{name}") for name in INPUTS)
-            check_inputs(
-                target,
-                past,
-                future,
-                largest=largest,
-                prefix=prefix,
-                past_steps_ahead=-self._lengths[1],
-                trained=self._count_trained(given),
-            )
-            check_length(
-                f"{prefix}series",
-                target,
-                sum(self._lengths),
-                "input_chunk_length + output_chunk_shift + output_chunk_length",
-            )
-            if calendar is not None:
-                check_one_path(f"{prefix}future_covariates", future)
-            check_weights(f"{prefix}sample_weight", given.get(f"{prefix}sample_weight"))
-        known = self._columns if self.model is not None else {}
-        columns = put_training_in_order(given, known, static=self.considers_static_covariates)
-        if self.considers_static_covariates:
-            for name in ("series", "val_series"):
-                check_static_covariates(name, given.get(name), largest)
-        self._calendar, self._columns = calendar, columns
-
-    def _count_trained(self, given: dict[str, Any]) -> int | None:
-        """Steps at the end of each series that windows are cut from, where these are counted."""
-        samples = given.get("max_samples_per_ts")
-        if samples is None:
-            return None
-        return sum(self._lengths) + int((samples - 1) * (given.get("stride") or 1))
-
-    def _check_precision(self, trainer: Any) -> None:
-        """Raise where Adam would divide zero by zero: its `eps` of 1e-8 is 0 in half precision."""
-        optimizer = self.pl_module_params.get("optimizer_cls", torch.optim.Adam)
-        parameter = inspect.signature(optimizer).parameters.get("eps")
-        default = None if parameter is None else parameter.default
-        eps = self.pl_module_params["optimizer_kwargs"].get("eps", default)
-        if self._precision(trainer) == "16-true" and isinstance(eps, float) and eps < 1e-7:
-            raise ValueError(
-                "`precision` of the trainer must not be '16-true' with an `eps` of the optimizer "
-                f"below 1e-7, which is 0 there; got {eps}. Choose '16-mixed' or 'bf16-true', or "
-                "give `optimizer_kwargs={'eps': 1e-4}`."
-            )
-
-    def _precision(self, trainer: Any) -> Any:
-        """The number format that a trainer, by default the model's own, asks for."""
-        return self.trainer_params.get("precision") if trainer is None else trainer.precision
-
-    def _largest_value(self, series: TimeSeries, trainer: Any = None) -> float:
-        """Largest value for the number format that the network has, or will have by ``series``."""
-        given = self._precision(trainer)
-        wide = "64" in str(series.dtype if given is None else given)
-        if self.model is not None:
-            wide = self.model.dtype == torch.float64
-        return LARGEST_VALUE[64 if wide else 32]
-
-    def _check_device(self, given: dict[str, Any]) -> None:
-        """Raise if the model's own trainer would ask for a device that is not there."""
-        if given.get("trainer") is None:
-            check_accelerator(self.trainer_params)
-
-    def _prepare_forecast(self, given: dict[str, Any]) -> list[list[int] | None] | None:
-        """Check the arguments of a forecast and put columns in the order of training.
-
-        Returns the order of each target's own columns, for the forecast to be given in.
-        """
-        for name in INPUTS:
-            check_type(name, given.get(name))
-        target = given.get("series")
-        if target is None:
-            target = self.training_series
-        else:
-            check_type("series", target, required=True)
-        if self.model is None or target is None:
-            return None  # Darts names what is missing
-        check_lists({name: given.get(name) for name in INPUTS if name != "series"}, target)
-        check_length("series", target, self.input_chunk_length, "input_chunk_length")
-        check_calendar("series", target, self._calendar)
-        if self._calendar is not None:
-            check_one_path("future_covariates", given.get("future_covariates"))
-        self._check_covariates_given(given)
-        if self.likelihood is None:
-            warn_of_equal_paths(given, target)
-        orders = order_of(target, self._columns.get("series"))
-        put_in_order(given, self._columns, static=self.considers_static_covariates)
-        return orders
-
-    def _check_covariates_given(self, given: dict[str, Any]) -> None:
-        """Raise unless covariates are those of training; Darts looks after it added encodings."""
-        if self.train_sample is None or self.encoders is None:
-            return
-        widths = self.train_sample.component_dims()
-        past_encoded, future_encoded = self.encoders.encoding_n_components
-        for name, encoded, known in (
-            ("past_covariates", past_encoded, self.past_covariate_series),
-            ("future_covariates", future_encoded, self.future_covariate_series),
-        ):
-            expected = (widths[name] or 0) - encoded
-            for position, one in enumerate(as_list(given.get(name))):
-                if one.n_components != expected:
-                    remedy = "Give those of the training." if expected else "Leave them out."
-                    raise ValueError(
-                        f"{label(name, given[name], position)} must have {expected} components, as "
-                        f"in training; got {one.n_components}. {remedy}"
-                    )
-            if expected > 0 and given.get(name) is None and known is None:
-                raise ValueError(
-                    f"`{name}` must be given, as the model was trained with {expected} of them; "
-                    "got None. Pass the series that continue those of the training."
-                )
-
-    def _check_windows(self, dataset: SequentialTorchInferenceDataset) -> None:
-        """Raise unless the windows of a data set have the columns, steps and values they need."""
-        check_calendar("dataset", dataset.series, self._calendar)
-        check_columns("dataset", dataset, self._columns)
-        # Forecasts start at the end of a series, or in a backtest within its bounds, both included.
-        spans = [(len(one), len(one)) for one in dataset.series]
-        if dataset.bounds is not None:
-            spans = [(int(first), int(last)) for first, last in dataset.bounds]
-        past_ahead = max(dataset.n - self.output_chunk_length, 0)
-        future_ahead = max(dataset.n, self.output_chunk_length) + self.output_chunk_shift
-        largest = self._largest_value(dataset.series[0])
-        check_inputs(
-            [
-                one[first - self.input_chunk_length : last]
-                for one, (first, last) in zip(dataset.series, spans, strict=True)
-            ],
-            dataset.past_covariates,
-            dataset.future_covariates,
-            largest=largest,
-            past_steps_ahead=past_ahead,
-            future_steps_ahead=future_ahead,
-            remedy=(
-                f"To forecast {dataset.n} steps in chunks of {self.output_chunk_length}, past "
-                f"covariates are used to {past_ahead} steps after the series' end, future ones to "
-                f"{future_ahead}. Give the missing steps, or a smaller `n`."
-            ),
-        )
-        if self.uses_static_covariates:
-            check_static_covariates("series", dataset.series, largest)
 
     @contextmanager
     def _on_one_device(self) -> Iterator[None]:
@@ -712,15 +531,6 @@ class InformerModel(SavedWholeModel):
         finally:
             self.trainer_params = given
 
-    def _train(
-        self, trainer: Any, model: PLForecastingModule, datamodule: Any, load_best: bool = False
-    ) -> None:
-        # The best weights will be in, those of the start among them, of which there is no file.
-        keeps_best = model.keeps_best_weights(trainer) and len(datamodule.val_dataloader()) > 0
-        super()._train(trainer, model, datamodule, load_best and not keeps_best)
-        if load_best and keeps_best:
-            model.count_epochs_of_the_best()
-
     # Loading
 
     @property
@@ -730,19 +540,29 @@ class InformerModel(SavedWholeModel):
         free += ["compile_network", "early_stopping_patience", "patch_length"]
         return [*super()._ckpt_skipped_params, *free]
 
-    def _check_ckpt_parameters(self, tfm_save: TorchForecastingModel) -> None:
-        super()._check_ckpt_parameters(tfm_save)
+    def take_over(self, saved: TorchForecastingModel) -> None:
+        """Take over the calendar and the columns of a saved model, and the length of its patches.
+
+        Raises
+        ------
+        ValueError
+            If this model was given patches of another length.
+        """
+        if not isinstance(saved, InformerModel):
+            return  # Darts names the arguments that differ
+        length = saved._architecture["patch_length"]
         # Where none was chosen it follows from the input length, which may be another one there.
-        saved = tfm_save._architecture["patch_length"]
-        if self.model_params.get("patch_length") is None:
-            self._architecture["patch_length"] = saved
-            if "patch_length" in self.model_params:
-                self.model_params["patch_length"] = saved
-        elif self._architecture["patch_length"] != saved:
+        if self.model_params.get("patch_length") not in (None, length):
             raise ValueError(
-                f"`patch_length` must be that of the saved weights, {saved}; got "
-                f"{self._architecture['patch_length']}. Give that number, or leave it out."
+                f"`patch_length` must be that of the saved weights, {length}; got "
+                f"{self.model_params['patch_length']}. Give that number, or leave it out."
             )
+        self._architecture["patch_length"] = length
+        if "patch_length" in self.model_params:
+            self.model_params["patch_length"] = length
+        self._calendar, self._columns = saved._calendar, saved._columns
+        # The saved model's lengths may be others.
+        fit_lengths(saved.encoders, *self.window_lengths)
 
     # Exchange: files that hold data only, and are read without unpickling
 

@@ -25,6 +25,7 @@ from darts.utils.likelihood_models import torch as likelihoods
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
+from ._darts_private import declare_fitted, make_network
 from ._files import beside
 from .time_features import TimeFeatures
 
@@ -145,9 +146,7 @@ def restore(
         _check_weights(_make_network(model, config), weights)
     network = _make_network(model, config)
     network.load_state_dict(weights)
-    model.model = network
-    model._fit_called = True
-    model._update_covariates_use()
+    declare_fitted(model, network)
     return model
 
 
@@ -197,7 +196,7 @@ def _sample(config: dict[str, Any]) -> TorchTrainingSample:
 
 def _make_network(model: InformerModel, config: dict[str, Any]) -> Any:
     dtype = _choice("weights_dtype", config, WEIGHTS_DTYPES)
-    return model._init_model().to(getattr(torch, dtype))
+    return make_network(model).to(getattr(torch, dtype))
 
 
 def _choice(name: str, config: dict[str, Any], choices: tuple[str, ...]) -> str:

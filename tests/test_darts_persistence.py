@@ -7,6 +7,7 @@ import shutil
 
 import numpy as np
 import pytest
+import pytorch_lightning as pl
 from darts.utils.callbacks import TFMProgressBar
 from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
@@ -343,3 +344,22 @@ def test_callbacks_survive_a_file(tiny_model, waves, tmp_path):
     tiny_model(trainer=trainer).fit(waves()).save(path)
     callbacks = InformerModel.load(path).trainer_params["callbacks"]
     assert [type(callback) for callback in callbacks] == [TFMProgressBar]
+
+
+def test_a_checkpoint_of_a_trainer_of_the_users_own_loads(tiny_model, waves, tmp_path):
+    options = {"model_name": "own", "work_dir": str(tmp_path), "save_checkpoints": True}
+    model = tiny_model(**options)
+    quiet = dict.fromkeys(("logger", "enable_progress_bar", "enable_model_summary"), False)
+    callbacks = model.trainer_params["callbacks"]
+    trainer = pl.Trainer(max_epochs=1, accelerator="cpu", callbacks=callbacks, **quiet)
+    expected = model.fit(waves(), trainer=trainer).predict(4)
+    loaded = InformerModel.load_from_checkpoint("own", str(tmp_path), best=False)
+    assert loaded.predict(4, waves()) == expected
+
+
+def test_checks_of_loading_that_exclude_each_other_are_named_first(tiny_model):
+    """As in Darts, where the files need not be there for that."""
+    with pytest.raises(ValueError, match="mutually exclusive"):
+        tiny_model().load_weights_from_checkpoint(
+            "missing", "nowhere", "last-none.ckpt", skip_checks=True, load_encoders=True
+        )

@@ -78,20 +78,6 @@ def test_another_precision_than_in_training_can_be_forecast(tiny_model, waves):
     assert np.allclose(wide.values(), model.predict(4).values(), rtol=1e-5)
 
 
-def test_half_weights_need_an_eps_that_they_can_hold(tiny_model, waves):
-    """Adam divides by the gradient's size plus `eps`: both are zero at the first step."""
-    half = {"trainer": {"precision": "16-true"}}
-    series = waves(dtype=np.float32)
-    with pytest.raises(ValueError, match="`precision` of the trainer must not be '16-true'"):
-        tiny_model(**half).fit(series)
-    for optimizer in (
-        {"optimizer_kwargs": {"lr": 1e-3, "eps": 1e-4}},
-        {"optimizer_cls": torch.optim.SGD},
-    ):
-        model = tiny_model(**half, **optimizer).fit(series)
-        assert np.isfinite(model.predict(4).values()).all()
-
-
 def test_half_weights_forecast_a_constant_look_back(tiny_model, waves):
     """The instance norm adds 1e-12 to a variance of zero; in half precision that is zero too."""
     half = {"trainer": {"precision": "16-true"}, "optimizer_kwargs": {"eps": 1e-4}}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from darts import TimeSeries, concatenate
+from darts import TimeSeries
 from darts.dataprocessing.transformers import Scaler
 from darts.metrics import mae, mape
 from darts.utils.data import SequentialTorchTrainingDataset
@@ -53,24 +53,6 @@ def test_random_state_fixes_the_training(tiny_model, waves, attention):
     )
     assert changed(once, again) == set()
     assert changed(once, other)
-
-
-def test_random_state_fixes_the_sample_paths_too(tiny_model, waves):
-    """Darts draws a path for each window from numpy's generator, which the user may use as well."""
-    paths = concatenate([waves(60, seed=seed) for seed in range(3)], axis="sample")
-    given = {PAST: paths}
-    models, drawn = [], []
-    for _ in range(2):
-        models.append(tiny_model(time_features=False, random_state=1).fit(waves(), **given))
-        drawn.append(np.random.random())  # noqa: NPY002 - the one that Darts draws from
-    assert all(map(torch.equal, *(weights(one).values() for one in models)))
-    forecasts = [
-        one.predict(4, waves(), **given, random_state=seed).values()
-        for one, seed in zip([*models, *[models[0]] * 8], (5, 5, *range(8)), strict=True)
-    ]
-    assert np.array_equal(forecasts[0], forecasts[1])
-    assert len({forecast.tobytes() for forecast in forecasts}) == 3
-    assert drawn[0] != drawn[1]
 
 
 def test_fitting_again_continues_the_training(tiny_model, waves):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -45,6 +46,7 @@ class TrainingRecipe(LightningModule):
         # Counting the steps makes the data loaders, which draws random numbers: those of the first
         # epoch where a training goes on, and none that count where it begins.
         with nullcontext() if self._put_generators_back() else torch.random.fork_rng(devices=[]):
+            self.trainer.fit_loop.setup_data()  # or Lightning reports that it has to
             num_steps = self.trainer.estimated_stepping_batches
         # Not `LinearLR` and `CosineAnnealingLR`: their state holds the number of steps, and a
         # training that goes on for more epochs would rise again where the first one ended.
@@ -55,16 +57,10 @@ class TrainingRecipe(LightningModule):
         """Stop early, unless the user stops by a rule of their own, and look at the weights."""
         if self.trainer.state.fn != TrainerFn.FITTING:
             return []
-        if self._patience is None or not self.keeps_best_weights(self.trainer):
+        callbacks: list[Callback] = self.trainer.callbacks  # type: ignore[attr-defined]
+        if self._patience is None or not stops_by_itself(self._patience, callbacks):
             return [FiniteWeights()]
         return [KeepBestWeights(self._patience), FiniteWeights()]
-
-    def keeps_best_weights(self, trainer: Any) -> bool:
-        """Whether a training with this trainer stops early by itself, if a series validates."""
-        # One of an earlier training holds that one's weights, and will be replaced.
-        stoppers = [each for each in trainer.callbacks if isinstance(each, EarlyStopping)]
-        is_given = any(not getattr(each, "has_ended", False) for each in stoppers)
-        return self._patience is not None and not is_given
 
     def count_epochs_of_the_best(self) -> None:
         """Let the count of epochs be that of the weights that were kept."""
@@ -113,6 +109,13 @@ class TrainingRecipe(LightningModule):
         if len(device_states) == torch.cuda.device_count():
             torch.cuda.set_rng_state_all([each.cpu() for each in device_states])
         return True
+
+
+def stops_by_itself(patience: int | None, callbacks: Sequence[Callback]) -> bool:
+    """Whether a training stops early without a rule of the user's, if a series validates."""
+    # One of an earlier training holds that one's weights, and will be replaced.
+    stoppers = [each for each in callbacks if isinstance(each, EarlyStopping)]
+    return patience is not None and all(getattr(each, "has_ended", False) for each in stoppers)
 
 
 def rate_factor(step: int, num_steps: float) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from informer_forecaster._network.config import check_integer
-from informer_forecaster.adapters._darts_checks import (
+from informer_forecaster.adapters._darts_series import (
     check_inputs,
     check_length,
     check_static_covariates,
