@@ -8,10 +8,13 @@ from statistics import NormalDist
 import torch
 from darts.utils.likelihood_models.torch import (
     CauchyLikelihood,
+    DirichletLikelihood,
     GaussianLikelihood,
     GumbelLikelihood,
     LaplaceLikelihood,
+    LogNormalLikelihood,
     QuantileRegression,
+    WeibullLikelihood,
 )
 from torch import Tensor
 
@@ -61,3 +64,22 @@ def invert_softplus(scale: Tensor) -> Tensor:
     tensor([0.5000, 2.0000])
     """
     return scale + torch.log(-torch.expm1(-scale.clamp(min=torch.finfo(scale.dtype).tiny)))
+
+
+# What a softplus or a sigmoid turns into about 1e-13; far below it, they round to 0 or overflow.
+_LOWEST = -30.0
+_LOWEST_SHAPE = -3.0  # of a Weibull: its samples grow with the power of one over it
+_FREE = dict.fromkeys((*LOCATION_SCALE, LogNormalLikelihood), 1)
+_FREE |= {QuantileRegression: None, DirichletLikelihood: None}
+
+
+def keep_above_zero(forecast: Tensor, likelihood: object) -> Tensor:
+    """Keep positive parameters ``(..., P)`` of a likelihood above 0: none can sample at it."""
+    free = next((n for cls, n in _FREE.items() if isinstance(likelihood, cls)), 0)
+    if likelihood is None or free is None:
+        return forecast
+    lowest = forecast.new_full(forecast.shape[-1:], _LOWEST)
+    lowest[:free] = -torch.inf
+    if isinstance(likelihood, WeibullLikelihood):
+        lowest[1] = _LOWEST_SHAPE
+    return forecast.clamp(min=lowest)

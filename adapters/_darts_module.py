@@ -13,12 +13,6 @@ from darts.utils.data.torch_datasets.utils import (
     TorchInferenceBatch,
     TorchTrainingBatch,
 )
-from darts.utils.likelihood_models.torch import (
-    DirichletLikelihood,
-    LogNormalLikelihood,
-    QuantileRegression,
-    WeibullLikelihood,
-)
 from darts.utils.torch import MonteCarloDropout
 
 from informer_forecaster._network import Informer, InformerConfig
@@ -42,6 +36,7 @@ from informer_forecaster._training.windows import TrainingWindows, Windows
 from ._darts_likelihoods import (
     LOCATION_SCALE,
     invert_softplus,
+    keep_above_zero,
     moves_with_the_series,
     parameters_of,
 )
@@ -231,22 +226,3 @@ class _InformerModule(TrainingRecipe, PLForecastingModule):
             if isinstance(value := getattr(batch, name), torch.Tensor)
         }
         return batch.replace(**tensors)
-
-
-# What a softplus or a sigmoid turns into about 1e-13; far below it, they round to 0 or overflow.
-_LOWEST = -30.0
-_LOWEST_SHAPE = -3.0  # of a Weibull: its samples grow with the power of one over it
-_FREE = dict.fromkeys((*LOCATION_SCALE, LogNormalLikelihood), 1)
-_FREE |= {QuantileRegression: None, DirichletLikelihood: None}
-
-
-def keep_above_zero(forecast: torch.Tensor, likelihood: object) -> torch.Tensor:
-    """Keep positive parameters ``(..., P)`` of a likelihood above 0: none can sample at it."""
-    free = next((n for cls, n in _FREE.items() if isinstance(likelihood, cls)), 0)
-    if likelihood is None or free is None:
-        return forecast
-    lowest = forecast.new_full(forecast.shape[-1:], _LOWEST)
-    lowest[:free] = -torch.inf
-    if isinstance(likelihood, WeibullLikelihood):
-        lowest[1] = _LOWEST_SHAPE
-    return forecast.clamp(min=lowest)

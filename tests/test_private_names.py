@@ -33,7 +33,6 @@ CONTRACT = {
     "_extract_pl_module_params",
     "_ckpt_skipped_params",
     "_considers_static_covariates",
-    "_ExplainabilityResult",  # what Darts' explainers return; it has no public base
 }
 
 
