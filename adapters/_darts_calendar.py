@@ -84,34 +84,29 @@ def fit_lengths(
         encoder.index_generator = _FutureStamps(input_chunk_length, output_chunk_length)
 
 
-class _PastStamps(PastCovariatesIndexGenerator):
-    """Time stamps of past covariates, under the names that they have in the target."""
+class _OwnStamps:
+    """Time stamps of covariates under the names that they have in the target.
+
+    Darts counts back from its end, and business hours from 9:00 to 17:00 of the day before.
+    """
 
     def generate_inference_idx(
         self, n: int, target: TimeSeries, covariates: TimeSeries | None = None
-    ) -> tuple[TimeIndex, Any]:
-        """Generate the stamps of a forecast's input, and of what it is fed later."""
-        index, end = super().generate_inference_idx(n, target, covariates)
-        return _as_in_target(index, target, covariates), end
+    ) -> tuple[TimeIndex, object]:
+        """Generate the stamps of a forecast's window."""
+        index, end = super().generate_inference_idx(n, target, covariates)  # type: ignore[misc]
+        if covariates is None and target.has_datetime_index:
+            first = target.time_index[target.time_index >= index[0]][0]
+            index = generate_index(first, length=len(index), freq=target.freq)
+        return index, end
 
 
-class _FutureStamps(FutureCovariatesIndexGenerator):
-    """Time stamps of future covariates, under the names that they have in the target."""
-
-    def generate_inference_idx(
-        self, n: int, target: TimeSeries, covariates: TimeSeries | None = None
-    ) -> tuple[TimeIndex, Any]:
-        """Generate the stamps of a forecast's input and output."""
-        index, end = super().generate_inference_idx(n, target, covariates)
-        return _as_in_target(index, target, covariates), end
+class _PastStamps(_OwnStamps, PastCovariatesIndexGenerator):
+    pass
 
 
-def _as_in_target(index: TimeIndex, target: TimeSeries, covariates: TimeSeries | None) -> TimeIndex:
-    """Begin at the target's own stamp: Darts counts back, from 9:00 to 17:00 of the day before."""
-    if covariates is not None or not target.has_datetime_index:
-        return index
-    past = target.time_index[target.time_index >= index[0]]
-    return generate_index(past[0], length=len(index), freq=target.freq)
+class _FutureStamps(_OwnStamps, FutureCovariatesIndexGenerator):
+    pass
 
 
 def _names(series: TimeSeries) -> tuple[str, ...]:

@@ -32,7 +32,6 @@ from ._darts_series import (
     check_static_covariates,
     check_type,
     check_weights,
-    label,
 )
 from .time_features import TimeFeatures
 
@@ -238,27 +237,18 @@ def prepare_forecast(model: InformerModel, given: Arguments) -> Orders | None:
 
 def _check_covariates(model: InformerModel, given: Arguments) -> None:
     """Raise unless covariates are those of training; Darts looks after it added encodings."""
-    if model.train_sample is None or model.encoders is None:
-        return
-    widths = model.train_sample.component_dims()
-    for name, encoded, known in zip(
-        INPUTS[1:],
-        model.encoders.encoding_n_components,
-        (model.past_covariate_series, model.future_covariate_series),
-        strict=True,
-    ):
-        expected = (widths[name] or 0) - encoded
-        for position, one in enumerate(as_list(given.get(name))):
-            if one.n_components != expected:
-                remedy = "Give those of the training." if expected else "Leave them out."
-                raise ValueError(
-                    f"{label(name, given[name], position)} must have {expected} components, as in "
-                    f"training; got {one.n_components}. {remedy}"
-                )
-        if expected > 0 and given.get(name) is None and known is None:
+    stored = (model.past_covariate_series, model.future_covariate_series)
+    for name, known in zip(INPUTS[1:], stored, strict=True):
+        learnt = name in model._columns
+        if learnt and given.get(name) is None and known is None:
             raise ValueError(
-                f"`{name}` must be given, as the model was trained with {expected} of them; got "
-                "None. Pass the series that continue those of the training."
+                f"`{name}` must be given, as the model was trained with them; got None. Pass the "
+                "series that continue those of the training."
+            )
+        if model._columns and not learnt and given.get(name) is not None:
+            raise ValueError(
+                f"`{name}` must be left out, as the model was trained without them; got "
+                f"{as_list(given[name])[0].n_components} components."
             )
 
 

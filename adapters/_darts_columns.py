@@ -55,7 +55,7 @@ def put_in_order(
             given[argument] = in_order(argument, given[argument], columns.get(name))
     if static and target is not None:
         argument = f"{prefix}series"
-        given[argument] = static_in_order(argument, given[argument], columns.get(STATIC))
+        given[argument] = in_order(argument, given[argument], columns.get(STATIC), static=True)
 
 
 def check_columns(name: str, dataset: object, columns: Columns) -> None:
@@ -85,8 +85,10 @@ def columns_of(given: Mapping[str, Any]) -> Columns:
     return columns
 
 
-def in_order(name: str, given: TimeSeriesLike, columns: tuple[str, ...] | None) -> TimeSeriesLike:
-    """Put the columns of series in the order of training.
+def in_order(
+    name: str, given: TimeSeriesLike, columns: tuple[str, ...] | None, *, static: bool = False
+) -> TimeSeriesLike:
+    """Put the components, or static covariates, of series in the order of training.
 
     Parameters
     ----------
@@ -96,50 +98,32 @@ def in_order(name: str, given: TimeSeriesLike, columns: tuple[str, ...] | None) 
         What the user passed.
     columns : tuple of str or None
         Names in the order of training; ``None`` to keep any order.
+    static : bool
+        Whether they are those of the static covariates.
 
     Raises
     ------
     ValueError
-        If the names are others. A target of one column may have any name: a network that was
+        If the names are others. A target of one component may have any name: a network that was
         trained on one series forecasts others.
     """
     if columns is None:
         return given
     ordered = []
     for position, one in enumerate(as_list(given)):
-        found = tuple(map(str, one.columns))
-        free = name.endswith("series") and len(found) == len(columns) == 1
-        if found == columns or free:
-            ordered.append(one)
-        elif sorted(found) == sorted(columns):
-            ordered.append(one[list(columns)])
-        else:
-            raise ValueError(
-                f"{label(name, given, position)} must have the components of the training, "
-                f"{_shown(columns)}; got {_shown(found)}. Rename them with "
-                "`series.with_columns_renamed(old, new)`."
-            )
-    return ordered if isinstance(given, Sequence) else ordered[0]
-
-
-def static_in_order(
-    name: str, given: TimeSeriesLike, columns: tuple[str, ...] | None
-) -> TimeSeriesLike:
-    """Put static covariates in the order of training; arguments as in :func:`in_order`."""
-    if columns is None:
-        return given
-    ordered = []
-    for position, one in enumerate(as_list(given)):
-        table = one.static_covariates
+        table = one.static_covariates if static else one
         found = columns if table is None else tuple(map(str, table.columns))
-        if sorted(found) != sorted(columns):
+        free = not static and name.endswith("series") and len(found) == len(columns) == 1
+        if sorted(found) != sorted(columns) and not free:
+            what = "static covariates" if static else "components"
             raise ValueError(
-                f"{label(name, given, position)} must have the static covariates of the training, "
-                f"{_shown(columns)}; got {_shown(found)}. Give those, or train with "
-                "`use_static_covariates=False`."
+                f"{label(name, given, position)} must have the {what} of the training, "
+                f"{_shown(columns)}; got {_shown(found)}. Give those, or rename them."
             )
-        same = found == columns
-        ordered.append(one if same else one.with_static_covariates(table[list(columns)]))
+        if found != columns and not free:
+            turned = table[list(columns)]
+            one = one.with_static_covariates(turned) if static else turned
+        ordered.append(one)
     return ordered if isinstance(given, Sequence) else ordered[0]
 
 

@@ -51,7 +51,7 @@ from ._darts_files import SavedWholeModel
 from ._darts_likelihoods import moves_with_the_series
 from ._darts_module import _InformerModule
 from ._darts_private import LoadsWeights
-from ._darts_series import as_list, check_type
+from ._darts_series import INPUTS, as_list, check_type
 from ._one_at_a_time import one_at_a_time
 from .pretrained import load_model, save_model
 from .time_features import FloatArray, TimeFeatures
@@ -427,17 +427,6 @@ class InformerModel(LoadsWeights, SavedWholeModel):
             return super().lr_find(**given)
 
     @one_at_a_time
-    @_described_by(MixedCovariatesTorchModel.scale_batch_size)
-    def scale_batch_size(self, series: TimeSeriesLike, *args: object, **kwargs: object) -> int:
-        """Check what is given and try batch sizes."""
-        given = arguments_of(super().scale_batch_size, series, *args, **kwargs)
-        if given.get("method", "fit") == "predict":
-            prepare_forecast(self, given)
-            return int(super().scale_batch_size(**given))
-        with self._learning(given):
-            return int(super().scale_batch_size(**given))
-
-    @one_at_a_time
     @_described_by(MixedCovariatesTorchModel.fit_from_dataset)
     def fit_from_dataset(
         self, train_dataset: TorchTrainingDataset, *args: object, **kwargs: object
@@ -445,7 +434,9 @@ class InformerModel(LoadsWeights, SavedWholeModel):
         """Check what is given and train."""
         given = arguments_of(super().fit_from_dataset, train_dataset, *args, **kwargs)
         if self.model is None and not self._columns:
-            self._columns = columns_of({"series": getattr(train_dataset, "series", None)})
+            self._columns = columns_of(
+                {name: getattr(train_dataset, name, None) for name in INPUTS}
+            )
         check_training_data(self, given)
         callbacks = self.trainer_params.get("callbacks") or []
         if given.get("trainer") is not None:
@@ -504,15 +495,15 @@ class InformerModel(LoadsWeights, SavedWholeModel):
     @contextmanager
     def _learning(self, given: Arguments) -> Iterator[None]:
         """Check the arguments of a training, put columns in order, and note what it learns from."""
-        before = self._calendar, self._columns
-        check_type("series", given["series"], required=True)
-        calendar, known = before
+        for name in INPUTS:
+            check_type(name, given.get(name), required=name == "series")
+            check_type(f"val_{name}", given.get(f"val_{name}"))
+        before = calendar, known = self._calendar, self._columns
         if self.model is None:
             calendar, known = suitable_features(as_list(given["series"]), self._time_features), {}
+        columns = put_training_in_order(given, known, static=self.considers_static_covariates)
         check_training(self, given, calendar)
-        static = self.considers_static_covariates
-        self._columns = put_training_in_order(given, known, static=static)
-        self._calendar = calendar
+        self._calendar, self._columns = calendar, columns
         try:
             yield
         except BaseException:

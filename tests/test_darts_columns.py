@@ -5,7 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from darts.utils.data import SequentialTorchInferenceDataset
+from darts.utils.data import (
+    SequentialTorchInferenceDataset,
+    SequentialTorchTrainingDataset,
+)
 from darts.utils.likelihood_models.torch import QuantileRegression
 
 PAST, FUTURE = "past_covariates", "future_covariates"
@@ -206,3 +209,14 @@ def test_huge_static_covariates_are_refused(tiny_model, waves, huge):
         tiny_model().fit(bad)
     with pytest.raises(ValueError, match=rule):
         tiny_model().fit(good).predict(4, bad)
+
+
+def test_covariates_of_a_data_set_are_asked_for_at_a_forecast(tiny_model, waves):
+    series, past = waves(40), waves(60, 2, seed=1)
+    lengths = {"input_chunk_length": 8, "output_chunk_length": 4}
+    model = tiny_model(time_features=False)
+    model.fit_from_dataset(SequentialTorchTrainingDataset(series, past, **lengths))
+    forecast = model.predict(4, series, past_covariates=past)
+    assert model.predict(4, series, past_covariates=turned(past)) == forecast
+    with pytest.raises(ValueError, match="`past_covariates` must be given"):
+        model.predict(4, series)
