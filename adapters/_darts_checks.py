@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from .darts import InformerModel
 
 Arguments = dict[str, Any]
+_PACKAGE = __name__.partition(".")[0]
 
 
 def arguments_of(method: Callable[..., object], *args: object, **kwargs: object) -> Arguments:
@@ -228,8 +229,6 @@ def prepare_forecast(model: InformerModel, given: Arguments) -> Orders | None:
     if model._calendar is not None:
         check_one_path("future_covariates", given.get("future_covariates"))
     _check_covariates(model, given)
-    if model.likelihood is None:
-        _warn_of_equal_paths(given, target)
     orders = order_of(target, model._columns.get("series"))
     put_in_order(given, model._columns, static=model.considers_static_covariates)
     return orders
@@ -252,18 +251,23 @@ def _check_covariates(model: InformerModel, given: Arguments) -> None:
             )
 
 
-def _warn_of_equal_paths(given: Arguments, target: TimeSeriesLike) -> None:
+def warn_of_equal_paths(model: InformerModel, given: Arguments) -> None:
     """Warn that a model without likelihood draws the same path again and again."""
-    options = {**given, **(given.get("predict_kwargs") or {})}
-    inputs = [target, *(given.get(name) for name in INPUTS[1:])]
+    count = given.get("num_samples") or 1
+    inputs = [model.training_series, *(given.get(name) for name in INPUTS)]
     varies = any(one.is_stochastic for each in inputs for one in as_list(each))
-    if (options.get("num_samples") or 1) > 1 and not options.get("mc_dropout") and not varies:
+    is_sampled = model.likelihood is not None or given.get("mc_dropout") or varies
+    frame = inspect.currentframe()
+    while frame is not None and frame.f_globals.get("__name__", "").startswith(_PACKAGE):
+        frame = frame.f_back
+    # Conformal models and ensembles ask for samples of any model, and make use of one.
+    is_users = frame is None or not frame.f_globals.get("__name__", "").startswith("darts.")
+    if count > 1 and is_users and not is_sampled and given.get("show_warnings", True):
         warnings.warn(
-            f"`num_samples={options['num_samples']}` gives equal paths, as the model has no "
-            "`likelihood`. Train it with one, for example `QuantileRegression()`, or forecast with "
-            "`mc_dropout=True`.",
+            f"`num_samples={count}` gives equal paths, as the model has no `likelihood`. Train it "
+            "with one, for example `QuantileRegression()`, or forecast with `mc_dropout=True`.",
             UserWarning,
-            stacklevel=5,
+            stacklevel=4,
         )
 
 

@@ -45,6 +45,7 @@ from ._darts_checks import (
     check_unknown,
     check_windows,
     prepare_forecast,
+    warn_of_equal_paths,
 )
 from ._darts_columns import Columns, columns_of, in_given_order, put_training_in_order
 from ._darts_files import SavedWholeModel
@@ -465,6 +466,7 @@ class InformerModel(LoadsWeights, SavedWholeModel):
             )
         given = arguments_of(super().predict, n, series, *args, **kwargs)
         given["n"] = check_integer("n", n, minimum=1)
+        warn_of_equal_paths(self, given)
         orders = prepare_forecast(self, given)
         return in_given_order(super().predict(**given), series, orders)
 

@@ -105,14 +105,3 @@ def test_data_sets_of_other_lengths_are_refused(tiny_model, by):
     with pytest.raises(ValueError, match=r"`val_dataset` .*`output_chunk_length`.*, 4; got 6"):
         tiny_model().fit_from_dataset(data(8, 4), data(8, 6))
     tiny_model().fit_from_dataset(data(8, 4), data(8, 4))
-
-
-def test_equal_paths_are_warned_of(tiny_model, waves):
-    """Without a likelihood the samples are the forecast, as often as it was asked for."""
-    series = waves()
-    model = tiny_model().fit(series)
-    with pytest.warns(UserWarning, match="`num_samples=3` gives equal paths.*`likelihood`"):
-        paths = model.predict(4, num_samples=3)
-    assert np.ptp(paths.all_values(), axis=2).max() == 0
-    varied = tiny_model(dropout=0.5).fit(series).predict(4, num_samples=3, mc_dropout=True)
-    assert np.ptp(varied.all_values(), axis=2).max() > 0
