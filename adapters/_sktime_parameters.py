@@ -36,6 +36,11 @@ def architecture(parameters: Mapping[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in parameters.items() if k in ARCHITECTURE}
 
 
+def given_rate(parameters: Mapping[str, Any]) -> dict[str, float]:
+    """Pick the learning rate of the optimizer, where one is given."""
+    return {} if parameters["lr"] is None else {"lr": parameters["lr"]}
+
+
 def plain_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Make Python's values of numpy's, as a grid search over an array gives them.
 

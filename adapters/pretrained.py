@@ -114,6 +114,7 @@ def describe(model: InformerModel) -> dict[str, JSON]:
         "likelihood": _describe_likelihood(model.likelihood),
         "precision": plain("precision", trainer.get("precision")),
         "time_features": _describe_calendar(model),
+        "calendar_columns": model._own_calendar,
         "columns": {
             name: None if names is None else list(names) for name, names in model._columns.items()
         },
@@ -136,6 +137,7 @@ def restore(
     model = cls(**{**arguments, **changes, "pl_trainer_kwargs": trainer}, likelihood=likelihood)
     if config["time_features"] is not None:
         model._calendar = TimeFeatures(tuple(config["time_features"]))
+    model._own_calendar = int(config["calendar_columns"])
     columns = config["columns"].items()
     model._columns = {name: names and tuple(map(str, names)) for name, names in columns}
     model.encoders = model.initialize_encoders()

@@ -39,6 +39,7 @@ from ._sktime_parameters import (
     architecture,
     check_parameters,
     complete_quantiles,
+    given_rate,
     interpolate_quantiles,
     nearest,
     plain_parameters,
@@ -551,7 +552,7 @@ class InformerForecaster(GuardedForecaster):
             use_static_covariates=False,
             use_reversible_instance_norm=self.use_reversible_instance_norm,
             batch_size=parameters["batch_size"],
-            optimizer_kwargs={} if parameters["lr"] is None else {"lr": parameters["lr"]},
+            optimizer_kwargs=given_rate(parameters),
             early_stopping_patience=parameters["early_stopping_patience"],
             random_state=parameters["random_state"],
             **architecture(parameters),
@@ -798,7 +799,7 @@ class InformerForecaster(GuardedForecaster):
             saved = {k: tuple(v) if isinstance(v, list) else v for k, v in saved.items()}
             forecaster = cls(**{**saved, **kwargs})
             parameters = forecaster._plain_parameters
-            training = {"optimizer_kwargs": {"lr": parameters["lr"]}}
+            training = {"optimizer_kwargs": given_rate(parameters)}
             training["random_state"] = parameters["random_state"]
             network = restore_network(config, tensors, training)
             lengths = network.input_chunk_length, parameters["input_chunk_length"]
