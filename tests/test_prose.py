@@ -9,10 +9,6 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 LONGEST = 90  # words
-# To be shortened.
-TOO_LONG = {
-    "docs/sktime.md",
-}
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("docs/accuracy/*.md")])
 FENCE = re.compile(r"^ *(```|:::).*?^ *\1 *$", re.M | re.S)
 NO_PROSE = re.compile(r"<!--.*?-->|^#+ .*?$", re.M | re.S)
@@ -41,7 +37,7 @@ def words(paragraph: str) -> int:
 def test_no_paragraph_is_too_long(page):
     found = paragraphs(page.read_text(encoding="utf-8"))
     long = {f"{one[:60]}...": words(one) for one in found if words(one) > LONGEST}
-    assert not long or name_of(page) in TOO_LONG
+    assert not long
 
 
 def test_paragraphs_are_told_apart():
