@@ -39,9 +39,6 @@ Float32Array = npt.NDArray[np.float32]
 UNNAMED: set[Hashable] = {None, 0}  # what sktime calls the column of an array or nameless series
 
 
-# Tables
-
-
 def split_series(argument: str, table: pd.DataFrame | None) -> dict[Key, pd.DataFrame]:
     """Separate the series of a table, in their order; the key of a single series is empty.
 
@@ -175,16 +172,17 @@ class Instance:
     center: Float64Array
     scale: Float64Array
 
+    def in_units(self, values: Float32Array) -> Float64Array:
+        """Put ``values`` of the network, ``(H, C, P)``, into the units of the series."""
+        return np.asarray(values * self.scale[:, None] + self.center[:, None])
+
     def scaled_by(self, rows: int) -> Instance:
         """Take mean and deviation of the first ``rows`` rows only."""
         center, scale = spread(self.y.to_numpy(dtype=np.float64)[:rows], scaled=True)
         return replace(self, center=center, scale=scale)
 
     def between(self, start: int, stop: int | None = None, *, ahead: bool = False) -> Instance:
-        """Keep the rows from ``start`` to before ``stop``, and the exogenous rows of their time.
-
-        With ``ahead`` the later exogenous rows stay, too.
-        """
+        """Keep some rows and the exogenous rows of their time, with ``ahead`` also later ones."""
         y, X = self.y.iloc[start:stop], self.X
         if X is not None:
             X = X.loc[(X.index >= y.index[0]) & (ahead | (X.index <= y.index[-1]))]
@@ -345,8 +343,7 @@ class Columns:
                 f"lacks {listed(missing)}. Give these rows, or name columns that are not known "
                 "ahead in `past_covariates`."
             )
-        values = (rows.reindex(known).reindex(labels).ffill() - self.center) / self.scale
-        values = values[columns]
+        values = ((rows.reindex(known).reindex(labels).ffill() - self.center) / self.scale)[columns]
         return narrow(values.to_numpy(dtype=np.float64), values, "X", instance.name)
 
     def check_step(self, instance: Instance) -> None:

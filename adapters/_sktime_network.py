@@ -184,13 +184,9 @@ class SharedNetwork:
                     window._replace(target=np.r_[window.target, chunk[..., self._middle]])
                     for window, chunk in zip(windows, chunks[-1], strict=True)
                 ]
-        forecasts = {
-            key: np.concatenate(parts)[steps[key] - 1]
-            for key, parts in zip(instances, zip(*chunks, strict=True), strict=True)
-        }
         return {
-            key: forecasts[key] * one.scale[:, None] + one.center[:, None]
-            for key, one in instances.items()
+            key: one.in_units(np.concatenate(parts)[steps[key] - 1])
+            for (key, one), parts in zip(instances.items(), zip(*chunks, strict=True), strict=True)
         }
 
     def explain(self, instance: Instance, steps: Positions, names: Sequence[Any]) -> Explanation:

@@ -409,8 +409,8 @@ replace(
     46,
     "one column's scale for all",
     f"{WINDOWS}::test_each_column_has_its_own_scale",
-    "forecasts[key] * one.scale[:, None]",
-    "forecasts[key] * one.scale[0]",
+    "values * self.scale[:, None]",
+    "values * self.scale[0]",
 )
 replace(
     47,
