@@ -222,10 +222,7 @@ class Instance:
 def make_instances(
     y: pd.DataFrame, X: pd.DataFrame | None, *, scaled: bool, step: Step | None = None
 ) -> dict[Key, Instance]:
-    """Make an instance of each series, checked to be finite and without gaps.
-
-    All have one ``step``, by default that of the longest series.
-    """
+    """Check each series to be finite and without gaps, by one step: that of the longest series."""
     if not len(y):
         raise ValueError("`y` must have rows; got none. Give a series.")
     tables, exogenous = split_series("y", y), split_series("X", X)

@@ -21,7 +21,7 @@ METHODS = {
     "_save_pretrained_state": [],
     "_restore_pretrained_state": ["saved"],
 }
-ATTRIBUTES = {"_y", "_X", "_fh", "_cutoff", "_converter_store_y"}
+ATTRIBUTES = {"_y", "_X", "_fh", "_cutoff", "_state", "_converter_store_y"}
 # What sktime asks a subclass to write.
 CONTRACT = {
     *("_fit", "_predict", "_predict_quantiles", "_update", "_pretrain", "_pretrain_update"),
