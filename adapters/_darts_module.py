@@ -104,7 +104,10 @@ class _InformerModule(TrainingRecipe, PLForecastingModule):
             before, ahead = self.effects(inputs)
             inputs = self.effects.standardise(inputs._replace(target=inputs.target - before))
         # NOTE[DIFF] the paper scales whole series only; here each window loses level and deviation.
-        forecast = self.network(*inputs._replace(target=self._normalise(inputs.target)))
+        inputs = inputs._replace(target=self._normalise(inputs.target))
+        if ahead is not None:
+            inputs = inputs._replace(effects=ahead if self.rin is None else ahead / self.rin.stdev)
+        forecast = self.network(*inputs)
         # Mixed precision ends here: losses and inverse transforms run in the model's own dtype.
         forecast = keep_above_zero(forecast.to(inputs.target.dtype), self.likelihood)
         forecast = self._put_back_level_and_scale(forecast)
@@ -197,6 +200,8 @@ class _InformerModule(TrainingRecipe, PLForecastingModule):
         if found is not None:
             parameters = parameters_of(found.weight, found.intercept, found.error, self.likelihood)
             skip.set_map(*parameters)
+            if self.network.step_head is not None and self.effects is not None:
+                self.network.step_head.cycle.fill_(self.effects.day)
             torch.nn.init.zeros_(self.network.projection.weight)
             torch.nn.init.zeros_(self.network.projection.bias)
 

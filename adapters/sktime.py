@@ -135,7 +135,7 @@ class InformerForecaster(GuardedForecaster):
     batch_size : int
         Windows in a batch.
     lr : float or None
-        Learning rate of Adam; ``None`` for 1e-3 where columns of `X` act, and 2e-4 elsewhere.
+        Learning rate of Adam; ``None`` for 3e-3 where columns of `X` act, and 2e-4 elsewhere.
     early_stopping_patience : int or None
         Epochs without a better validation loss after which training stops, and goes back to the
         best weights. With ``None``, or where no series validates, all rows train, for `n_epochs`.

@@ -91,6 +91,14 @@ class CovariateEffects(nn.Module):
             future = torch.cat([(columns - self.center) / self.scale, calendar], dim=2)
         return inputs._replace(past=past, future=future)
 
+    @property
+    def day(self) -> int:
+        """Steps of a day where the calendar has hours, else of its first cycle; 0 without one."""
+        sizes = [round(1 / (1 - float(each))) if each < 1 else 0 for each in self.stretch]
+        if 24 in sizes:
+            return math.prod(sizes[: sizes.index(24) + 1])
+        return sizes[0] if sizes else 0
+
     def unit_of(self, target: Tensor) -> Tensor:
         """Unit of the effects on windows ``(B, L, C)``: ``(B, 1, C)``."""
         own = target.std(1, correction=0, keepdim=True)

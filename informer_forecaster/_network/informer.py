@@ -65,7 +65,7 @@ class Informer(nn.Module):
         num_targets = 1 if config.channel_independent else config.num_targets
         numbers = num_targets * config.num_parameters
         self.step_embedding = StepEmbedding(config) if config.acts_by_step else None
-        self.step_head = StepHead(config) if config.acts_by_step else None
+        self.step_head = StepHead(config, dropout) if config.acts_by_step else None
         if config.acts_by_step:
             self.projection = nn.Linear(HEAD_WIDTH, numbers)
         else:
@@ -78,6 +78,7 @@ class Informer(nn.Module):
         past_covariates: Tensor | None = None,
         future_covariates: Tensor | None = None,
         static_covariates: Tensor | None = None,
+        effects: Tensor | None = None,
     ) -> Tensor:
         """Forecast the ``H`` steps that follow ``past_target``.
 
@@ -91,6 +92,9 @@ class Informer(nn.Module):
             ``(B, L + H, F)``, time stamps included.
         static_covariates : torch.Tensor, optional
             ``(B, Z)``; with `channel_independent` also ``(B, C, Z)``, each component's own.
+        effects : torch.Tensor, optional
+            ``(B, H, C)``, what the covariates are known to add to the steps ahead, for the head of
+            a step; zero if left out.
 
         Returns
         -------
@@ -103,18 +107,21 @@ class Informer(nn.Module):
             If a shape differs from the configuration.
         """
         config = self.config
-        given = Inputs(past_target, past_covariates, future_covariates, static_covariates)
+        given = Inputs(past_target, past_covariates, future_covariates, static_covariates, effects)
         given.check(config)
+        shape = len(past_target), config.output_chunk_length, config.num_targets
+        linear = past_target.new_zeros(*shape, config.num_parameters)
+        if self.lookback_skip is not None:
+            linear = self.lookback_skip(past_target)
         if config.channel_independent:
-            forecast = self._forecast(given.split_channels())
+            own = linear.transpose(1, 2).flatten(0, 1).unsqueeze(2)
+            forecast = self._forecast(given.split_channels(), own)
             forecast = forecast.squeeze(2).unflatten(0, (-1, config.num_targets)).transpose(1, 2)
         else:
-            forecast = self._forecast(given)
-        if self.lookback_skip is not None:
-            forecast = forecast + self.lookback_skip(past_target)
-        return forecast
+            forecast = self._forecast(given, linear)
+        return forecast + linear
 
-    def _forecast(self, given: Inputs) -> Tensor:
+    def _forecast(self, given: Inputs, linear: Tensor) -> Tensor:
         """Run encoder and decoder; ``(B, H, C, P)``."""
         config = self.config
         values = given.target if given.past is None else torch.cat([given.target, given.past], 2)
@@ -125,13 +132,13 @@ class Informer(nn.Module):
         placeholders = F.pad(start, (0, 0, 0, self.num_placeholders))
         tokens = self.decoder_embedding(placeholders, output_stamps, given.static)
         decoded = self.decoder(tokens, memory, self.num_placeholders)
-        return self._project(decoded, given.future)
+        return self._project(decoded, given, linear)
 
-    def _project(self, tokens: Tensor, future: Tensor | None) -> Tensor:
+    def _project(self, tokens: Tensor, given: Inputs, linear: Tensor) -> Tensor:
         """Map the tokens of the horizon ``(B, N, M)`` to ``(B, H, C, P)``."""
         config = self.config
-        if self.step_head is not None and future is not None:
-            hidden = self.step_head(tokens, future[:, config.input_chunk_length :])
+        if self.step_head is not None:
+            hidden = self.step_head(tokens, given, linear)
             return self.projection(hidden).unflatten(2, (-1, config.num_parameters))
         output = self.projection(tokens)
         steps = output.unflatten(2, (config.num_patch_steps, -1, config.num_parameters)).flatten(

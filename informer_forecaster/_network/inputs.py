@@ -13,13 +13,15 @@ class Inputs(NamedTuple):
     """Tensors of a batch of windows; what a configuration has none of is ``None``.
 
     ``target`` is ``(B, L, C)``, ``past`` covariates ``(B, L, X)``, ``future`` ones
-    ``(B, L + H, F)``, and ``static`` ones ``(B, Z)`` or, of each component, ``(B, C, Z)``.
+    ``(B, L + H, F)``, and ``static`` ones ``(B, Z)`` or, of each component, ``(B, C, Z)``. The
+    ``effects`` of covariates on the steps ahead, in units of the window, are ``(B, H, C)``.
     """
 
     target: Tensor
     past: Tensor | None = None
     future: Tensor | None = None
     static: Tensor | None = None
+    effects: Tensor | None = None
 
     def check(self, config: InformerConfig) -> None:
         """Raise unless all shapes are those of ``config``."""
@@ -53,7 +55,10 @@ class Inputs(NamedTuple):
         static = (
             self.static.flatten(0, 1) if own and self.static is not None else repeat(self.static)
         )
-        return Inputs(split, repeat(self.past), repeat(self.future), static)
+        effects = None
+        if self.effects is not None:
+            effects = self.effects.transpose(1, 2).flatten(0, 1).unsqueeze(2)
+        return Inputs(split, repeat(self.past), repeat(self.future), static, effects)
 
 
 def _check_shape(name: str, tensor: Tensor | None, shape: tuple[int, ...]) -> None:

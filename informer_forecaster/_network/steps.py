@@ -6,11 +6,17 @@ import torch
 from torch import Tensor, nn
 
 from .config import InformerConfig
+from .dropout import DropoutFactory
+from .effects import HALF_LIVES, average_before
+from .inputs import Inputs
 
 WIDTH = 32
 HEAD_WIDTH = 64
 # Numbers of a token that each of its steps gets for itself.
 NUM_SHARES = 8
+# Cycles of which the head of a step sees the same phase, at most.
+NUM_CYCLES = 14
+LARGEST_EFFECT = 5.0
 
 
 class StepEmbedding(nn.Module):
@@ -34,19 +40,64 @@ class StepEmbedding(nn.Module):
 
 
 class StepHead(nn.Module):
-    """Hidden layer of each step of the horizon, of its share of a token and its own covariates."""
+    """Hidden layers of each step of the horizon.
+
+    A step sees its share of a token, its covariates and averages of those before it, what the
+    linear map and the effects forecast for it, and the look-back at its own phase of each of the
+    last cycles, as at the same hour of the last days.
+
+    Parameters
+    ----------
+    config : InformerConfig
+        Lengths and numbers of covariates.
+    dropout : callable
+        Makes a dropout module from a probability.
+    """
 
     # NOTE[DIFF] the paper projects a token linearly, whatever the covariates of its steps are.
 
-    def __init__(self, config: InformerConfig) -> None:
-        super().__init__()
-        self.num_patch_steps = config.num_patch_steps
-        self.shares = nn.Linear(config.d_model, config.num_patch_steps * NUM_SHARES)
-        self.mix = nn.Linear(NUM_SHARES + config.num_future_covariates, HEAD_WIDTH)
-        self.activation = nn.GELU()
+    cycle: Tensor
 
-    def forward(self, tokens: Tensor, ahead: Tensor) -> Tensor:
-        """Map tokens ``(B, N, M)`` and covariates ``(B, H, F)`` to ``(B, H, 64)``."""
+    def __init__(self, config: InformerConfig, dropout: DropoutFactory) -> None:
+        super().__init__()
+        self.num_patch_steps, self.horizon = config.num_patch_steps, config.output_chunk_length
+        targets = 1 if config.channel_independent else config.num_targets
+        self.shares = nn.Linear(config.d_model, config.num_patch_steps * NUM_SHARES)
+        context = (1 + len(HALF_LIVES)) * config.num_future_covariates
+        known = targets * (config.num_parameters + 1 + NUM_CYCLES)
+        self.layers = nn.Sequential(
+            nn.Linear(NUM_SHARES + context + known + 1, HEAD_WIDTH),
+            nn.GELU(),
+            dropout(config.dropout),
+            nn.Linear(HEAD_WIDTH, HEAD_WIDTH),
+            nn.GELU(),
+            dropout(config.dropout),
+        )
+        # Steps of a cycle; none until it is set.
+        self.register_buffer("cycle", torch.zeros((), dtype=torch.long))
+
+    def forward(self, tokens: Tensor, given: Inputs, linear: Tensor) -> Tensor:
+        """Map tokens ``(B, N, M)`` and linear forecasts ``(B, H, C, P)`` to ``(B, H, 64)``."""
         shares = self.shares(tokens).unflatten(2, (self.num_patch_steps, -1)).flatten(1, 2)
-        joined = torch.cat([shares[:, : ahead.shape[1]], ahead], dim=2)
-        return self.activation(self.mix(joined))
+        parts = [shares[:, : self.horizon], self._context(given.future), linear.flatten(2)]
+        effects = torch.zeros_like(linear[..., 0]) if given.effects is None else given.effects
+        parts += [effects.clamp(-LARGEST_EFFECT, LARGEST_EFFECT), self._same_phase(given.target)]
+        ahead = torch.arange(self.horizon, device=linear.device, dtype=linear.dtype) / self.horizon
+        parts.append(ahead.view(1, -1, 1).expand(len(linear), -1, -1))
+        return self.layers(torch.cat(parts, dim=2))
+
+    def _context(self, future: Tensor | None) -> Tensor:
+        """Covariates of the steps ahead, and averages of those before, ``(B, H, 4F)``."""
+        assert future is not None  # a head is made where there are some
+        averages = [average_before(future, each)[:, -self.horizon :] for each in HALF_LIVES]
+        return torch.cat([future[:, -self.horizon :], *averages], dim=2)
+
+    def _same_phase(self, target: Tensor) -> Tensor:
+        """Values ``(B, H, C*14)`` of the last cycles at each step's phase; zero before them."""
+        cycle = self.cycle.clamp(min=1)
+        back = torch.arange(1, NUM_CYCLES + 1, device=target.device).unsqueeze(1) * cycle
+        phase = torch.arange(self.horizon, device=target.device) % cycle
+        place = target.shape[1] - back + phase  # (14, H)
+        is_known = (place >= 0) & (self.cycle > 0)
+        values = target[:, place.clamp(min=0)] * is_known.unsqueeze(2)
+        return values.permute(0, 2, 3, 1).flatten(2)

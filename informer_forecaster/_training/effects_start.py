@@ -159,7 +159,9 @@ class EffectsStart:
         additive = [*plain, *product([*averages, *bends], [0])]
         # Of two values, as of a holiday, there are too few changes to tell how each of them lasts.
         many = [c for c in averages if self._values[(c - 1) % len(values)] > 2]
-        everything = [*additive, *product([*values, *many, *bends], waves)]
+        # Of a season too few were seen to tell how it changes what a covariate does.
+        short = [j for j in waves if self._cycles[(j - 1) // (2 * NUM_HARMONICS)] <= LONGEST_DAY]
+        everything = [*additive, *product([*values, *many, *bends], short)]
         room = min(MOST_COLUMNS, self._num_steps() // (FOLDS * STEPS_OF_A_COLUMN))
         prefixes = {min(len(each), room) for each in (values, plain, additive, everything)}
         pairs = torch.tensor(everything[:room]).reshape(-1, 2)
