@@ -24,7 +24,9 @@ import pytest
 # The sources beside these tests, whatever the interpreter has installed.
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from mutations import MUTATIONS, Mutation, find
+import line_mutations  # noqa: F401 - registers its defects
+import mutations  # noqa: F401
+from mutating import MUTATIONS, Mutation, find
 
 TESTS = Path(__file__).parent
 NOTICED = (AssertionError, pytest.fail.Exception)
