@@ -261,3 +261,28 @@ replace(
     "instances = as_known(instances, self.model_.scales)",
     "instances = as_known(instances, {})",
 )
+
+# The effects of covariates
+
+EFFECTS = "test_covariate_effects.py"
+replace(
+    57,
+    "effects of covariates left in the look-back",
+    f"{EFFECTS}::test_a_known_holiday_is_forecast",
+    "inputs = self.effects.standardise(inputs._replace(target=inputs.target - before))",
+    "inputs = self.effects.standardise(inputs)",
+)
+replace(
+    58,
+    "effects that do not hold on left-out folds kept",
+    f"{EFFECTS}::test_covariates_that_do_nothing_change_nothing",
+    "if plain is None or found is None or not found.loss < plain.loss:",
+    "if plain is None or found is None:",
+)
+replace(
+    59,
+    "a head of a step that sees the phase of another",
+    "test_steps.py::test_a_step_sees_its_own_phase_of_earlier_cycles",
+    "place = target.shape[1] - back + phase",
+    "place = target.shape[1] - back + phase - 1",
+)

@@ -19,7 +19,7 @@ BAD_ARGUMENTS = [
     ("dropout", "high"), ("activation", "tanh"), ("attention", "sparse"), ("sampling_factor", 0),
     ("sampling_factor", 1.5), ("distil", 1), ("num_encoder_stacks", 3), ("num_encoder_stacks", 0),
     ("start_token_length", 9), ("start_token_length", -1), ("patch_length", 0),
-    ("channel_independent", "no"), ("lookback_skip", None), ("decoder_causal", 0),
+    ("channel_independent", "no"), ("lookback_skip", None), ("covariate_effects", 1), ("decoder_causal", 0),
     ("padding_mode", "zeros"), ("time_features", "yes"), ("time_features", 1),
     ("use_static_covariates", None), ("compile_network", "yes"),
     ("early_stopping_patience", 0), ("early_stopping_patience", "yes"),

@@ -35,6 +35,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "start_token_length": (None, 0, 1),
     "patch_length": (1, 3),
     "channel_independent": (False, True),
+    "covariate_effects": (True, False),
     "lookback_skip": (True, False),
     "decoder_causal": (True, False),
     "padding_mode": ("replicate", "circular"),

@@ -57,7 +57,7 @@ def test_training_stops_early_and_keeps_the_best_weights(tiny_model, waves):
     options = {"n_epochs": 60, "optimizer_kwargs": {"lr": 0.03}, "lookback_skip": False}
     model, seen = fit(tiny_model, waves, **options)
     best = seen.losses.index(min(seen.losses))
-    assert len(seen.losses) == best + 1 + 3 < 60
+    assert len(seen.losses) == best + 1 + 5 < 60
     for name, value in model.model.state_dict().items():
         assert torch.equal(value, seen.weights[best][name]), name
 
@@ -65,7 +65,7 @@ def test_training_stops_early_and_keeps_the_best_weights(tiny_model, waves):
 def test_the_linear_start_is_kept_where_no_epoch_is_better(tiny_model, waves):
     """On little data the network may learn nothing that holds on the validation series."""
     model, seen = fit(tiny_model, waves, n_epochs=20, optimizer_kwargs={"lr": 1.0})
-    assert len(seen.losses) == 3  # the start is no epoch, and callbacks of the user see none
+    assert len(seen.losses) == 5  # the start is no epoch, and callbacks of the user see none
     assert not model.model.network.projection.weight.any()
 
 

@@ -1,0 +1,68 @@
+"""What acts step by step, and the sizes that follow from covariates."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from informer_forecaster import InformerConfig
+from informer_forecaster._network.inputs import Inputs
+from informer_forecaster._network.steps import StepHead
+
+SMALL = {"d_model": 8, "nhead": 2, "dim_feedforward": 16}
+
+
+@pytest.mark.parametrize("cycle", [0, 4, 30])
+def test_a_step_sees_its_own_phase_of_earlier_cycles(cycle: int) -> None:
+    """Of a cycle of four steps each fourth step ahead; of none, or of a longer one, nothing."""
+    config = InformerConfig(24, 12, num_targets=1, num_future_covariates=1, **SMALL)
+    head = StepHead(config, nn.Dropout).eval()
+    head.cycle.fill_(cycle)
+    target, linear = torch.randn(1, 24, 1), torch.randn(1, 12, 1, 1)
+    tokens, future = torch.randn(1, 12, 8), torch.randn(1, 36, 1)
+    before = head(tokens, Inputs(target, future=future), linear)
+    changed = target.clone()
+    changed[0, 24 - 8 + 1] += 1.0
+    after = head(tokens, Inputs(changed, future=future), linear)
+    moved = (after - before).abs().amax((0, 2)) > 1e-6
+    assert moved.tolist() == [cycle == 4 and step % 4 == 1 for step in range(12)]
+
+
+def test_a_step_sees_its_own_covariates_and_those_before() -> None:
+    config = InformerConfig(24, 12, num_targets=1, num_future_covariates=1, **SMALL)
+    head = StepHead(config, nn.Dropout).eval()
+    tokens, linear = torch.randn(1, 12, 8), torch.randn(1, 12, 1, 1)
+    future, target = torch.randn(1, 36, 1), torch.randn(1, 24, 1)
+    before = head(tokens, Inputs(target, future=future), linear)
+    changed = future.clone()
+    changed[0, 24 + 5] += 1.0
+    moved = (head(tokens, Inputs(target, future=changed), linear) - before).abs().amax(
+        (0, 2)
+    ) > 1e-6
+    assert moved.tolist() == [step >= 5 for step in range(12)]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "width", "dropout"),
+    [
+        ({}, 16, 0.3),
+        ({"num_future_covariates": 2, "num_calendar_features": 2}, 16, 0.3),
+        ({"num_future_covariates": 3, "num_calendar_features": 2}, 32, 0.1),
+        ({"num_past_covariates": 1}, 32, 0.1),
+        ({"num_past_covariates": 1, "covariate_effects": False}, 16, 0.3),
+        ({"num_past_covariates": 1, "d_model": 8, "dropout": 0.0}, 8, 0.0),
+    ],
+    ids=str,
+)
+def test_sizes_that_are_left_out_follow_from_the_covariates(
+    numbers: dict[str, float], width: int, dropout: float
+) -> None:
+    config = InformerConfig(24, 12, num_targets=1, **numbers)
+    assert (config.d_model, config.dropout) == (width, dropout)
+    assert config.dim_feedforward == (128 if config.has_effects else 64)
+
+
+def test_more_calendar_features_than_covariates_are_refused() -> None:
+    with pytest.raises(ValueError, match="num_calendar_features"):
+        InformerConfig(24, 12, num_targets=1, num_calendar_features=1)
