@@ -149,7 +149,8 @@ def test_static_covariates_count_against_the_mean_of_the_background(tiny_model, 
 
 def test_an_input_without_weights_adds_nothing(tiny_model, waves):
     covariates = waves(60, 2)
-    model = tiny_model(time_features=False).fit(waves(40), future_covariates=covariates)
+    options = {"time_features": False, "covariate_effects": False}
+    model = tiny_model(**options).fit(waves(40), future_covariates=covariates)
     with torch.no_grad():
         for embedding in (
             model.model.network.encoder_embedding,

@@ -131,7 +131,12 @@ def arrays_by_kind(
     model: InformerModel, added: Inputs, series: TimeSeries
 ) -> dict[str, FloatArray]:
     """Arrays ``(h, O, ...)`` by kind; of static covariates ``(h, O, C or 1, Z)``."""
-    kinds = dict(zip(("target", "pastcov", "futcov", "statcov"), added, strict=True))
+    kinds = {
+        "target": added.target,
+        "pastcov": added.past,
+        "futcov": added.future,
+        "statcov": added.static,
+    }
     arrays = {kind: one.numpy() for kind, one in kinds.items() if isinstance(one, Tensor)}
     if model.uses_static_covariates:
         rows, columns = series.static_covariates.shape
