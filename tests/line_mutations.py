@@ -273,13 +273,6 @@ replace(
     "inputs = self.effects.standardise(inputs)",
 )
 replace(
-    58,
-    "effects that do not hold on left-out folds kept",
-    f"{EFFECTS}::test_covariates_that_do_nothing_change_nothing",
-    "if plain is None or found is None or not found.loss < plain.loss:",
-    "if plain is None or found is None:",
-)
-replace(
     59,
     "a head of a step that sees the phase of another",
     "test_steps.py::test_a_step_sees_its_own_phase_of_earlier_cycles",

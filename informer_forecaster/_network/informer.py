@@ -13,6 +13,7 @@ from .embedding import TokenEmbedding, fold_patches
 from .encoder import Encoder
 from .inputs import Inputs
 from .lookback_skip import LookbackSkip
+from .products import without_autocast
 from .steps import HEAD_WIDTH, StepEmbedding, StepHead
 
 
@@ -152,7 +153,8 @@ class Informer(nn.Module):
             return None, None
         config = self.config
         if self.step_embedding is not None:
-            future = self.step_embedding(future)
+            with without_autocast(future):  # as the embedding that it goes to
+                future = self.step_embedding(future)
         past, ahead = future.split([config.input_chunk_length, config.output_chunk_length], dim=1)
         past = fold_patches(past, config.num_patch_steps, pad_left=True)
         ahead = fold_patches(ahead, config.num_patch_steps, pad_left=False)

@@ -183,9 +183,9 @@ def earned_share(gains: Tensor) -> float:
     >>> import torch
     >>> from informer_forecaster._training.best_weights import earned_share
     >>> round(earned_share(torch.tensor([1.0, 1.2, 0.9, 1.1, 1.0])), 3)
-    0.997
+    0.998
     >>> round(earned_share(torch.tensor([3.0, -2.0, 1.0, -3.0, 2.0])), 3)
-    0.03
+    0.029
     """
     gain = float(gains.mean())
     if gain <= 0:

@@ -138,7 +138,8 @@ class EffectsStart:
         assert curves is not None
         at = torch.arange(1, NUM_KNOTS + 1).to(curves) / (NUM_KNOTS + 1)
         some = curves[:: max(1, len(curves) // MOST_STEPS)]
-        effects.knots.copy_(self._average(some.quantile(at, dim=0).T))
+        # In half precision torch has no quantiles.
+        effects.knots.copy_(self._average(some.float().quantile(at.float(), dim=0).T))
 
     def _columns_of_windows(self) -> Iterator[Tensor]:
         for batch in self._windows:
