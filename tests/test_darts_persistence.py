@@ -330,7 +330,9 @@ def test_parameter_names_are_stable(saved):
     }
     distilling = {f"{stack}.distilling.0.convolution", f"{stack}.distilling.0.norm"}
     others = {*distilling, f"{stack}.norm", "decoder.norm", "projection", "lookback_skip"}
-    assert names == encoder | decoder | embeddings | others
+    steps = {f"step_embedding.{part}" for part in ("expand", "contract")}
+    steps |= {f"step_head.{part}" for part in ("shares", "layers.0", "layers.3")}
+    assert names == encoder | decoder | embeddings | others | steps
     assert f"{type(model.model).__module__}.{type(model.model).__name__}" == (
         "informer_forecaster.adapters._darts_module._InformerModule"
     )

@@ -139,8 +139,11 @@ class Informer(nn.Module):
         """Map the tokens of the horizon ``(B, N, M)`` to ``(B, H, C, P)``."""
         config = self.config
         if self.step_head is not None:
-            hidden = self.step_head(tokens, given, linear)
-            return self.projection(hidden).unflatten(2, (-1, config.num_parameters))
+            # Its covariates may exceed the largest number of 16 bits.
+            with without_autocast(tokens):
+                wide = tokens.to(self.projection.weight.dtype)
+                steps = self.projection(self.step_head(wide, given, linear))
+            return steps.unflatten(2, (-1, config.num_parameters))
         output = self.projection(tokens)
         steps = output.unflatten(2, (config.num_patch_steps, -1, config.num_parameters)).flatten(
             1, 2
