@@ -12,30 +12,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sktime_tables import FH, make, noise, same_weights, weights
 
 from informer_forecaster import InformerForecaster
-
-TINY = {**InformerForecaster.get_test_params()[0], "early_stopping_patience": None}
-FH = [1, 2, 3]
-
-
-def make(**parameters):
-    return InformerForecaster(**{**TINY, **parameters})
-
-
-def noise(rows=40, columns=("a",), seed=0, index=None):
-    index = pd.period_range("2001-01", periods=rows, freq="M") if index is None else index
-    values = np.random.default_rng(seed).normal(50, 5, size=(len(index), len(columns)))
-    return pd.DataFrame(values, index=index, columns=list(columns))
-
-
-def weights(forecaster):
-    return forecaster.model_.model.model.state_dict()
-
-
-def same_weights(left, right):
-    return all(torch.equal(value, right[name]) for name, value in left.items())
-
 
 COPIES = {
     "pickle": lambda f: pickle.loads(pickle.dumps(f)),

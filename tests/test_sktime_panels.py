@@ -7,13 +7,7 @@ import copy
 import numpy as np
 import pandas as pd
 import pytest
-import torch
-
-from informer_forecaster import InformerForecaster
-
-TINY = {**InformerForecaster.get_test_params()[0], "early_stopping_patience": None}
-FH = [1, 2, 3]
-
+from sktime_tables import FH, make, noise, panel, same_weights, weights
 
 INDEXES = {
     "integer": pd.Index(np.arange(5, 35)),
@@ -21,32 +15,6 @@ INDEXES = {
     "period-month": pd.period_range("2001-11", periods=30, freq="M"),
     "datetime-business": pd.date_range("2001-11-27", periods=30, freq="B"),
 }
-
-
-def make(**parameters):
-    return InformerForecaster(**{**TINY, **parameters})
-
-
-def noise(rows=40, columns=("a",), seed=0, index=None):
-    index = pd.period_range("2001-01", periods=rows, freq="M") if index is None else index
-    values = np.random.default_rng(seed).normal(50, 5, size=(len(index), len(columns)))
-    return pd.DataFrame(values, index=index, columns=list(columns))
-
-
-def panel(lengths=(30, 30, 30), names=("north", "south", "east"), seed=0):
-    tables = {
-        name: noise(n, seed=seed + i)
-        for i, (name, n) in enumerate(zip(names, lengths, strict=False))
-    }
-    return pd.concat(tables, names=["region", "month"])
-
-
-def weights(forecaster):
-    return forecaster.model_.model.model.state_dict()
-
-
-def same_weights(left, right):
-    return all(torch.equal(value, right[name]) for name, value in left.items())
 
 
 def test_a_member_is_forecast_as_it_is_alone():

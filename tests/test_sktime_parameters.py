@@ -12,15 +12,9 @@ import pytest
 from sktime.exceptions import FitFailedWarning
 from sktime.forecasting.model_selection import ForecastingGridSearchCV
 from sktime.split import SingleWindowSplitter
+from sktime_tables import FH, TINY, make
 
 from informer_forecaster import InformerConfig, InformerForecaster, InformerModel
-
-TINY = {**InformerForecaster.get_test_params()[0], "early_stopping_patience": None}
-FH = [1, 2, 3]
-
-
-def make(**parameters):
-    return InformerForecaster(**{**TINY, **parameters})
 
 
 def noise(rows=60, seed=0):

@@ -9,29 +9,7 @@ import pandas as pd
 import pytest
 from scipy.stats import norm
 from sktime.datatypes import convert_to
-
-from informer_forecaster import InformerForecaster
-
-TINY = {**InformerForecaster.get_test_params()[0], "early_stopping_patience": None}
-FH = [1, 2, 3]
-
-
-def make(**parameters):
-    return InformerForecaster(**{**TINY, **parameters})
-
-
-def noise(rows=40, columns=("a",), seed=0, index=None):
-    index = pd.period_range("2001-01", periods=rows, freq="M") if index is None else index
-    values = np.random.default_rng(seed).normal(50, 5, size=(len(index), len(columns)))
-    return pd.DataFrame(values, index=index, columns=list(columns))
-
-
-def panel(lengths=(30, 30, 30), names=("north", "south", "east"), seed=0):
-    tables = {
-        name: noise(n, seed=seed + i)
-        for i, (name, n) in enumerate(zip(names, lengths, strict=False))
-    }
-    return pd.concat(tables, names=["region", "month"])
+from sktime_tables import FH, make, noise, panel
 
 
 @pytest.mark.filterwarnings("ignore:step . of `fh`")

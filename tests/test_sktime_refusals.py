@@ -7,12 +7,7 @@ import pandas as pd
 import pytest
 from sktime.forecasting.base import ForecastingHorizon
 from sktime.transformations.impute import Imputer
-
-from informer_forecaster import InformerForecaster
-
-TINY = {**InformerForecaster.get_test_params()[0], "early_stopping_patience": None}
-FH = [1, 2, 3]
-
+from sktime_tables import FH, make, noise
 
 INDEXES = {
     "period-month": lambda n: pd.period_range("2001-11", periods=n, freq="M"),
@@ -26,19 +21,9 @@ INDEXES = {
 DAYS = pd.date_range("2020-01-01", periods=60, freq="D")
 
 
-def make(**parameters):
-    return InformerForecaster(**{**TINY, **parameters})
-
-
 def line(index, slope=2.0, start=10.0, columns=("a",)):
     steps = np.arange(len(index))[:, None] * slope + start
     values = steps + 100.0 * np.arange(len(columns))
-    return pd.DataFrame(values, index=index, columns=list(columns))
-
-
-def noise(rows=40, columns=("a",), seed=0, index=None):
-    index = pd.period_range("2001-01", periods=rows, freq="M") if index is None else index
-    values = np.random.default_rng(seed).normal(50, 5, size=(len(index), len(columns)))
     return pd.DataFrame(values, index=index, columns=list(columns))
 
 

@@ -10,12 +10,9 @@ import pytest
 from darts import TimeSeries
 from sktime.forecasting.base import ForecastingHorizon
 from sktime.utils._testing.hierarchical import _make_hierarchical
+from sktime_tables import FH, make, noise, panel
 
-from informer_forecaster import InformerForecaster, InformerModel
-
-TINY = {**InformerForecaster.get_test_params()[0], "early_stopping_patience": None}
-FH = [1, 2, 3]
-
+from informer_forecaster import InformerModel
 
 INDEXES = {
     "period-month": lambda n: pd.period_range("2001-11", periods=n, freq="M"),
@@ -38,28 +35,10 @@ INDEXES = {
 }
 
 
-def make(**parameters):
-    return InformerForecaster(**{**TINY, **parameters})
-
-
 def line(index, slope=2.0, start=10.0, columns=("a",)):
     steps = np.arange(len(index))[:, None] * slope + start
     values = steps + 100.0 * np.arange(len(columns))
     return pd.DataFrame(values, index=index, columns=list(columns))
-
-
-def noise(rows=40, columns=("a",), seed=0, index=None):
-    index = pd.period_range("2001-01", periods=rows, freq="M") if index is None else index
-    values = np.random.default_rng(seed).normal(50, 5, size=(len(index), len(columns)))
-    return pd.DataFrame(values, index=index, columns=list(columns))
-
-
-def panel(lengths=(30, 30, 30), names=("north", "south", "east"), seed=0):
-    tables = {
-        name: noise(n, seed=seed + i)
-        for i, (name, n) in enumerate(zip(names, lengths, strict=False))
-    }
-    return pd.concat(tables, names=["region", "month"])
 
 
 @pytest.fixture
