@@ -466,8 +466,8 @@ class InformerModel(LoadsWeights, SavedWholeModel):
             )
         given = arguments_of(super().predict, n, series, *args, **kwargs)
         given["n"] = check_integer("n", n, minimum=1)
-        warn_of_equal_paths(self, given)
         orders = prepare_forecast(self, given)
+        warn_of_equal_paths(self, given)
         return in_given_order(super().predict(**given), series, orders)
 
     @one_at_a_time

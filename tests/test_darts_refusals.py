@@ -18,7 +18,7 @@ def test_covariates_must_cover_every_training_window(tiny_model, waves, name, pr
     both = {"": {}, "val_": {"val_series": series, name: whole}}[prefix]
     beyond = 36 if name == PAST else 40  # the last window forecasts four steps
     times = whole.time_index + pd.Timedelta("30min")
-    half_past = TimeSeries.from_times_and_values(times, whole.values())
+    half_past = TimeSeries.from_times_and_values(times, whole.values(), columns=whole.components)
     for one in (whole[1:], whole[: beyond - 1], half_past, waves(60, index="range")):
         with pytest.raises(ValueError, match=rf"`{prefix}{name}` must have the steps from 2024"):
             tiny_model().fit(series, **both, **{f"{prefix}{name}": one})
