@@ -54,6 +54,17 @@ def pytest_runtest_setup() -> None:
         sys.modules["torch"].manual_seed(0)
 
 
+@pytest.fixture(autouse=True)
+def default_dtype_is_left_alone():
+    """Fail the test that leaves the process in another precision, not those that come later."""
+    yield
+    if "torch" in sys.modules:
+        torch = sys.modules["torch"]
+        left = torch.get_default_dtype()
+        torch.set_default_dtype(torch.float32)
+        assert left is torch.float32
+
+
 @pytest.fixture(scope="module", autouse=True)
 def attentions_of_this_file():
     """Forget after a file which attentions it registered: a name is taken for the whole process."""

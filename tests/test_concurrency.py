@@ -9,6 +9,7 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from darts.utils.likelihood_models.torch import QuantileRegression
 from pytorch_lightning import Callback
 from sktime.forecasting.model_evaluation import evaluate
@@ -71,6 +72,20 @@ def test_models_work_beside_each_other(tiny_model, waves, time_limit):
             goes_on.set()
         assert np.isfinite(training.result().predict(4).values()).all()
     assert all(np.isfinite(one.values()).all() for one in others)
+
+
+def test_training_in_double_precision_is_of_no_concern_to_other_threads(tiny_model, waves):
+    """Two trainings that put back what the other had set would leave the process at float64."""
+    seen = []
+
+    class Look(torch.nn.MSELoss):
+        def forward(self, *tensors):
+            seen.append(torch.get_default_dtype())
+            return super().forward(*tensors)
+
+    model = tiny_model(loss_fn=Look()).fit(waves(dtype=np.float64))
+    assert model.model.dtype == torch.float64
+    assert set(seen) == {torch.float32}
 
 
 def test_threads_load_one_file(tiny_model, waves, tmp_path, time_limit):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from pytorch_lightning import Callback, LightningModule
 from pytorch_lightning.callbacks import EarlyStopping
+from pytorch_lightning.plugins import DoublePrecision
 from pytorch_lightning.trainer.states import TrainerFn
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -37,6 +38,13 @@ class TrainingRecipe(LightningModule):
         super().__init__(**kwargs)
         self._patience = early_stopping_patience
         self._generators: tuple[torch.Tensor, list[torch.Tensor]] | None = None
+
+    def setup(self, stage: str) -> None:
+        """Leave the process's default dtype alone: other threads compute with it."""
+        super().setup(stage)
+        strategy: Any = self.trainer.strategy
+        if type(strategy.precision_plugin) is DoublePrecision:
+            strategy.precision_plugin = DoubleWeights()
 
     def configure_optimizers(self) -> Any:
         """Make the optimizer; the learning rate warms up and decays unless a scheduler is given."""
@@ -109,6 +117,18 @@ class TrainingRecipe(LightningModule):
         if len(device_states) == torch.cuda.device_count():
             torch.cuda.set_rng_state_all([each.cpu() for each in device_states])
         return True
+
+
+class DoubleWeights(DoublePrecision):
+    """Double precision of weights and inputs alone.
+
+    Lightning's own also changes the default dtype of the process in every step. Two trainings in
+    threads put back what the other had set, and every later tensor would be of double precision.
+    """
+
+    def tensor_init_context(self) -> AbstractContextManager[None]:
+        """Change nothing."""
+        return nullcontext()
 
 
 def stops_by_itself(patience: int | None, callbacks: Sequence[Callback]) -> bool:
