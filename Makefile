@@ -65,17 +65,17 @@ $(VENV)-newest/.installed: pyproject.toml constraints-newest.txt
 	test -x $(VENV)-newest/bin/python || $(PYTHON) -m venv $(VENV)-newest
 	grep -v '^pandas==' constraints-newest.txt >$(VENV)-newest/constraints.txt
 	$(VENV)-newest/bin/python -m pip install --disable-pip-version-check \
-		-c $(VENV)-newest/constraints.txt -e ".[all,parquet]" \
+		-c $(VENV)-newest/constraints.txt -e ".[all]" \
 		pytest hypothesis dask onnx onnxruntime onnxscript
 	$(VENV)-newest/bin/python -m pip install --disable-pip-version-check \
 		--no-deps "$$(grep '^pandas==' constraints-newest.txt)"
 	@touch $@
 
 test-newest: $(VENV)-newest/.installed
-	$(VENV)-newest/bin/python -m pytest -m "not slow" $(LIBRARY_TESTS) tests/test_arrow_*.py
+	$(VENV)-newest/bin/python -m pytest -m "not slow" $(LIBRARY_TESTS)
 
 RELIABILITY := $(addprefix tests/test_,$(addsuffix .py,\
-	damaged_files interruptions arrow mutations numbers determinism resources concurrency fuzz_darts fuzz_sktime))
+	damaged_files interruptions mutations numbers determinism resources concurrency fuzz_darts fuzz_sktime))
 
 reliability: $(INSTALLED)
 	RELIABILITY_RESULTS=docs/reliability/results.csv $(RUN) -m pytest $(RELIABILITY)

@@ -248,13 +248,6 @@ replace(
     "for path in (folder / WEIGHTS,):",
 )
 replace(
-    77,
-    "row counts of an Arrow file trusted",
-    "test_arrow.py::test_a_row_count_that_was_changed_is_refused_when_the_file_is_opened",
-    "batch.validate()",
-    "batch.num_rows",
-)
-replace(
     78,
     "series of a loaded forecaster scaled anew",
     "test_sktime_pretrained.py::test_few_rows_are_enough_for_the_forecast_of_before",

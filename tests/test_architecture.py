@@ -29,7 +29,7 @@ class Layer(NamedTuple):
 
 NETWORK = frozenset({"torch"})
 TRAINING = NETWORK | {"pytorch_lightning"}
-DARTS = TRAINING | {"darts", "numpy", "pandas", "pyarrow", "safetensors", "sklearn"}
+DARTS = TRAINING | {"darts", "numpy", "pandas", "safetensors", "sklearn"}
 # From below to above; of two prefixes the longer one counts.
 LAYERS = (
     Layer("network", ("_network",), NETWORK),
