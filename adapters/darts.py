@@ -49,6 +49,7 @@ from ._darts_checks import (
 )
 from ._darts_columns import Columns, columns_of, in_given_order, put_training_in_order
 from ._darts_files import SavedWholeModel
+from ._darts_held_back import hold_back
 from ._darts_likelihoods import moves_with_the_series
 from ._darts_module import _InformerModule
 from ._darts_private import LoadsWeights
@@ -206,8 +207,10 @@ class InformerModel(LoadsWeights, SavedWholeModel):
         early_stopping_patience
             Epochs (validations, where you set another interval for them) without a lower validation
             loss after which `fit` stops and goes back to the best weights, those that it began with
-            included, if it is given a `val_series`; ``None`` to train all epochs and keep the last
-            weights. An ``EarlyStopping`` among your callbacks takes its place. Default: ``5``.
+            included. Without a `val_series` the last eighth of the windows of each series
+            validates, if enough others are left: the network does not learn from them, the linear
+            forecast and the effects do. ``None`` to train all epochs on all windows and keep the
+            last weights. An ``EarlyStopping`` among your callbacks takes its place. Default: ``5``.
         **kwargs
             Optional arguments to initialize the Lightning module, the Lightning trainer, and Darts'
             :class:`TorchForecastingModel`: `loss_fn`, `likelihood`, `torch_metrics`,
@@ -442,15 +445,16 @@ class InformerModel(LoadsWeights, SavedWholeModel):
         callbacks = self.trainer_params.get("callbacks") or []
         if given.get("trainer") is not None:
             callbacks = given["trainer"].callbacks
-        if given.get("load_best") and given.get("val_dataset") is not None:
+        stops = stops_by_itself(self.pl_module_params["early_stopping_patience"], callbacks)
+        if stops and given.get("val_dataset") is None:
+            given |= hold_back(train_dataset, given.get("dataloader_kwargs"))
+        takes_best = given.get("load_best") and given.get("val_dataset") is not None
+        if takes_best:
             # The best weights will be in, those of the start among them, of which there is no file.
-            stops = stops_by_itself(self.pl_module_params["early_stopping_patience"], callbacks)
             given["load_best"] = not stops
-            super().fit_from_dataset(**given)
-            if stops:
-                self.model.count_epochs_of_the_best()
-        else:
-            super().fit_from_dataset(**given)
+        super().fit_from_dataset(**given)
+        if takes_best and stops:
+            self.model.count_epochs_of_the_best()
         return self
 
     @one_at_a_time

@@ -124,7 +124,8 @@ def test_rows_that_validate_take_no_part_in_the_scale(scaler):
         later_y, later_X = y.copy(), X.copy()
         later_y.iloc[80:] *= factor
         later_X.iloc[80:100] *= factor
-        forecaster = make(**untrained, early_stopping_patience=1, scaler=scaler)
+        stopped = {"early_stopping_patience": 1, "validation_fraction": 0.2}
+        forecaster = make(**untrained, **stopped, scaler=scaler)
         forecaster.fit(later_y, later_X[:100], fh=FH)
         same = noise(10, seed=5, index=pd.period_range("2009-03", periods=10, freq="M"))
         same_X = noise(13, ("x",), 6, pd.period_range("2009-03", periods=13, freq="M"))
@@ -145,7 +146,8 @@ class Windows(Callback):
 
 def test_each_row_that_is_held_back_is_forecast_from_the_rows_before_it():
     trainer = {"accelerator": "cpu", "callbacks": [Windows()]}
-    make(early_stopping_patience=1, pl_trainer_kwargs=trainer).fit(noise(200), fh=FH)
+    stopped = {"early_stopping_patience": 1, "validation_fraction": 0.2}
+    make(**stopped, pl_trainer_kwargs=trainer).fit(noise(200), fh=FH)
     # Of 160 rows each window takes 4 and 3; of the other 40 each forecast takes 3.
     assert Windows.seen == {(160 - 7 + 1, 40 - 3 + 1)}
 
@@ -179,9 +181,9 @@ def test_early_stopping_that_is_asked_for_needs_rows_of_its_own():
         make(**given).fit(noise(40), fh=FH)
 
 
-@pytest.mark.parametrize(("rows", "stops"), [(85, False), (88, True)])
+@pytest.mark.parametrize(("rows", "stops"), [(11, False), (40, True)])
 def test_only_a_long_series_validates_by_itself(rows, stops):
-    """A short one would miss the rows: ten windows of 7 rows, and a fifth more, are enough."""
+    """Of five windows one would validate, and two beside it would be left to train."""
     given = {"n_epochs": 30, "lr": 0.05}
     forecaster = make(early_stopping_patience=1, **given).fit(noise(rows), fh=FH)
     assert (forecaster.model_.epochs_trained < 30) is stops

@@ -127,6 +127,7 @@ def test_a_training_that_was_never_validated_keeps_its_last_weights(tiny_model, 
     with pytest.warns(UserWarning, match="no epoch of this training was validated"):
         model, seen = fit(tiny_model, waves, **options)
     assert not seen.losses
+    options["early_stopping_patience"] = None
     plain = tiny_model(**{**options, "trainer": {}}).fit(waves())
     for one, other in zip(model.model.parameters(), plain.model.parameters(), strict=True):
         assert torch.equal(one, other)
@@ -234,7 +235,7 @@ class Spoil(Callback):
 @pytest.mark.parametrize("epochs", [1, 5])
 def test_weights_that_are_not_finite_never_leave_a_fit(tiny_model, waves, epochs):
     """An error says what to scale; the forecasts of before are still there."""
-    model = tiny_model(n_epochs=3).fit(waves())
+    model = tiny_model(n_epochs=3, early_stopping_patience=None).fit(waves())
     expected = model.predict(4)
     spoilt = Trainer(callbacks=[Spoil()], max_epochs=epochs, **QUIET)
     with pytest.raises(ValueError, match="Scale the series and the covariates"):

@@ -75,9 +75,21 @@ class TrainingWindows:
             trainer.fit_loop.setup_data()
             loader: Any = trainer.train_dataloader
             batches = list(islice(loader.batch_sampler, int(trainer.num_training_batches)))
-        self._loader = loader
+        self._loader, self._dataset = loader, loader.dataset
         self._indices = sorted(chain.from_iterable(batches))
+        self._read_whole(trainer)
         self._batch_size = max(map(len, batches), default=1)
+
+    def _read_whole(self, trainer: Trainer) -> None:
+        """Of a part of a data set take the whole: what validates teaches the start as well."""
+        part, whole = self._dataset, getattr(self._dataset, "whole", None)
+        if whole is None:
+            return
+        chosen = {int(part.indices[index]) for index in self._indices}
+        if trainer.limit_train_batches == 1.0:
+            others = sorted(set(range(len(whole))) - set(map(int, part.indices)))
+            chosen.update(others[trainer.global_rank :: trainer.world_size])
+        self._dataset, self._indices = whole, sorted(chosen)
 
     def sample(self, most: int) -> Sample:
         """Keep evenly spaced windows, about as many as ``most``, in memory."""
@@ -88,7 +100,7 @@ class TrainingWindows:
     @property
     def num_series(self) -> int:
         """Series that windows are cut from; one where the data set does not tell."""
-        windows = self._loader.dataset
+        windows = self._dataset
         per_series = getattr(windows, "max_samples_per_ts", None)
         return len(windows) // per_series if per_series else 1
 
@@ -98,7 +110,7 @@ class TrainingWindows:
         return self.num_series >= FOLDS
 
     def __iter__(self) -> Iterator[Windows]:
-        dataset, loader = self._loader.dataset, self._loader
+        dataset, loader = self._dataset, self._loader
         size = len(dataset) // self.num_series if self.folds_are_apart else 1
         parts = len(dataset) // size
         arguments = {"collate_fn": loader.collate_fn, "num_workers": loader.num_workers}

@@ -1,0 +1,119 @@
+"""What validates a training to which no validation series was given."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from darts.utils.data import HorizonBasedTorchTrainingDataset
+from pytorch_lightning.callbacks import Callback, EarlyStopping
+from torch.utils.data import BatchSampler, RandomSampler
+
+WHOLE = {"limit_train_batches": None}
+
+
+class Steps(Callback):
+    """Note the steps of all horizons: the values of a series that counts its steps."""
+
+    def __init__(self):
+        self.training, self.validation = set(), set()
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):  # noqa: ARG002
+        self.training |= set(batch.future_target.round().int().flatten().tolist())
+
+    def on_validation_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):  # noqa: ARG002
+        self.validation |= set(batch.future_target.round().int().flatten().tolist())
+
+
+def counting(waves, length=100, first=0):
+    series = waves(length)
+    return series.with_values((first + np.arange(float(length)))[:, None, None])
+
+
+def steps_of(tiny_model, series, fit=None, **options):
+    steps = Steps()
+    callbacks = [steps, *options.pop("callbacks", [])]
+    tiny_model(trainer={**WHOLE, "callbacks": callbacks}, **options).fit(series, **(fit or {}))
+    return steps
+
+
+def test_an_eighth_at_the_end_validates_and_shares_no_step_with_the_training(tiny_model, waves):
+    """Of 89 windows 11 validate, which forecast steps 86 to 99."""
+    steps = steps_of(tiny_model, counting(waves))
+    assert steps.validation == set(range(86, 100))
+    assert steps.training == set(range(8, 86))
+
+
+def test_each_series_holds_back_its_own_end(tiny_model, waves):
+    """Darts repeats the windows of a shorter series, and none of them may slip through."""
+    series = [counting(waves), counting(waves, 60, first=1000)]
+    steps = steps_of(tiny_model, series)
+    assert steps.validation == {*range(86, 100), *range(1051, 1060)}
+    assert not steps.training & steps.validation
+    assert max(steps.training) == 1050
+
+
+def test_windows_of_a_stride_hold_back_as_many_steps(tiny_model, waves):
+    steps = steps_of(tiny_model, counting(waves), fit={"stride": 3})
+    assert steps.validation == {*range(87, 100)}
+    assert not steps.training & steps.validation
+
+
+def test_a_network_that_learns_nothing_leaves_the_linear_forecast(tiny_model, waves):
+    """At this rate the last weights would be ruined; the start is that of all windows."""
+    options = {"optimizer_kwargs": {"lr": 1.0}, "trainer": WHOLE}
+    series = waves(120)
+    ruined = tiny_model(n_epochs=20, early_stopping_patience=None, **options).fit(series)
+    model = tiny_model(n_epochs=20, **options).fit(series)
+    start = tiny_model(n_epochs=0, **options).fit(series)
+    assert model.predict(4) == start.predict(4) != ruined.predict(4)
+    assert model.epochs_trained == 0
+    skips = [one.model.network.lookback_skip.weight for one in (model, start)]
+    assert torch.equal(*skips)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"early_stopping_patience": None},
+        {"callbacks": [EarlyStopping("train_loss")]},
+    ],
+    ids=["no patience", "a rule of the user's"],
+)
+def test_all_windows_train_where_nothing_would_be_chosen(tiny_model, waves, options):
+    steps = steps_of(tiny_model, counting(waves), **options)
+    assert not steps.validation
+    assert steps.training == set(range(8, 100))
+
+
+def test_all_windows_of_a_short_series_train(tiny_model, waves):
+    """An eighth of 7 windows and the gap after it would leave three."""
+    steps = steps_of(tiny_model, counting(waves, 18))
+    assert not steps.validation
+    assert steps.training == set(range(8, 18))
+
+
+def test_a_sampler_of_the_user_numbers_all_windows(tiny_model, waves):
+    sampler = BatchSampler(RandomSampler(range(89)), 16, drop_last=False)
+    loader = {"batch_sampler": sampler, "shuffle": False, "batch_size": 1}
+    steps = steps_of(tiny_model, counting(waves), fit={"dataloader_kwargs": loader})
+    assert not steps.validation
+    assert steps.training == set(range(8, 100))
+
+
+def test_a_given_validation_series_validates_alone(tiny_model, waves):
+    series = counting(waves)
+    steps = steps_of(tiny_model, series, fit={"val_series": counting(waves, 20, first=1000)})
+    assert steps.training == set(range(8, 100))
+    assert steps.validation == set(range(1008, 1020))
+
+
+def test_data_sets_of_other_kinds_train_whole(tiny_model, waves):
+    windows = HorizonBasedTorchTrainingDataset(
+        counting(waves), output_chunk_length=4, lh=(1, 5), lookback=2
+    )
+    steps = Steps()
+    model = tiny_model(time_features=False, trainer={**WHOLE, "callbacks": [steps]})
+    model.fit_from_dataset(windows)
+    assert not steps.validation
+    assert steps.training == set(range(80, 100))
