@@ -113,6 +113,13 @@ class _InformerModule(TrainingRecipe, PLForecastingModule):
         forecast = self._put_back_level_and_scale(forecast)
         return forecast if ahead is None else self._move(forecast, ahead.unsqueeze(3))
 
+    @property
+    def reads_covariates(self) -> bool:
+        """Whether a covariate can change a forecast."""
+        if bool(self.network.projection.weight.any()):
+            return True
+        return self.effects is not None and any(bool(p.any()) for p in self.effects.parameters())
+
     def _move(self, forecast: torch.Tensor, effects: torch.Tensor) -> torch.Tensor:
         """Move the parameters ``(B, H, C, P)`` by the effects ``(B, H, C, 1)``."""
         if not isinstance(self.likelihood, tuple(LOCATION_SCALE)):

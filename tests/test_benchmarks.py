@@ -64,6 +64,13 @@ def test_selection_compares_with_the_exact_ranking(script, causal):
         assert 0 < first_order < 0.5 * mean
 
 
+def test_selection_trains_each_network_for_an_epoch(script):
+    """The number of epochs is the script's own, not that of the method that it changes."""
+    selection = script("selection")
+    for change in selection.CHANGES.values():
+        assert selection.make(change, {}).model_params["n_epochs"] == 1
+
+
 @pytest.mark.parametrize("causal", [False, True])
 def test_textbook_attention_equals_full_when_every_query_is_active(script, causal):
     """Nothing is lazy then, so the two baselines must agree."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 
 import numpy as np
 import pytest
@@ -194,3 +195,19 @@ def test_shares_of_a_constant_are_zero(tiny_model, waves):
     constant = waves().with_values(np.full((40, 1), 5.0))
     shares = InformerExplainer(tiny_model().fit(constant)).explain(horizons=1).get_shares(1)
     assert np.isfinite(shares).all()
+
+
+@pytest.mark.parametrize(("share", "idle"), [(0.0, True), (0.3, False)])
+def test_a_warning_names_covariates_that_do_nothing(tiny_model, waves, share, idle):
+    """A holiday that never was one, and one that moves the series."""
+    flags = (np.random.default_rng(0).random((124, 1, 1)) < share).astype(float)
+    holiday = waves(124).with_values(flags).with_columns_renamed("wave_0", "holiday")
+    series = waves(120).with_values(waves(120).all_values() - 3 * flags[:120])
+    model = tiny_model(n_epochs=0, trainer={"limit_train_batches": None})
+    explainer = InformerExplainer(model.fit(series, future_covariates=holiday))
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        explainer.explain(horizons=1)
+    found = [one for one in map(str, seen) if "['holiday'] change no forecast" in one]
+    assert bool(found) is idle
+    assert not idle or "early_stopping_patience=None" in found[0]

@@ -54,12 +54,17 @@ PREDICT = {"retrain": False, "predict_kwargs": {"batch_size": 512}}
 Row = dict[str, Any]
 
 
+def make(change: str, environment: dict[str, Any]) -> Any:
+    """Make a network of the paper's form that is trained for an epoch."""
+    return find(f"paper-norm[{change},n_epochs=1]").build(HORIZON, environment)
+
+
 def train(change: str, series: TimeSeries, arguments: argparse.Namespace) -> Any:
     """Train a network of the paper's form, with a change of its attention."""
     quiet = dict.fromkeys(("enable_progress_bar", "enable_model_summary", "logger"), False)
     trainer = {"accelerator": "cpu", "limit_train_batches": arguments.steps, **quiet}
-    environment = {"pl_trainer_kwargs": trainer, "random_state": arguments.seed, "n_epochs": 1}
-    return find(f"paper-norm[{change}]").build(HORIZON, environment).fit(series)
+    environment = {"pl_trainer_kwargs": trainer, "random_state": arguments.seed}
+    return make(change, environment).fit(series)
 
 
 def record(model: Any, test: Any, windows: int) -> dict[str, tuple[Tensor, ...]]:

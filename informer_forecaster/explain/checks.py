@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from informer_forecaster.adapters._darts_series import (
     check_type,
     label,
 )
+from informer_forecaster.adapters.darts import InformerModel, calendar_names
 
 from .windows import Given
 
@@ -129,3 +131,20 @@ def _check_covariates(name: str, given: Any, series: Any, background: Any) -> No
             f"{count}. Pass what `predict` takes for these series."
         )
     check_names(name, given, background)
+
+
+def warn_of_idle_covariates(model: InformerModel, names: dict[str, list[str]]) -> None:
+    """Warn where covariates were given, and none of them changes a forecast."""
+    calendar = calendar_names(model)
+    future = names["futcov"][: len(names["futcov"]) - len(calendar)]
+    idle = [*names["pastcov"], *future]
+    if not idle or model.model.reads_covariates:
+        return
+    warnings.warn(
+        f"the covariates {idle} change no forecast of this model: on the windows that validated, "
+        "neither their own effects nor the network were better than the linear map of the "
+        "look-back. Look whether they stand at the times at which they act, train on more "
+        "windows, or keep all that is learnt with `early_stopping_patience=None`.",
+        UserWarning,
+        stacklevel=3,
+    )

@@ -17,6 +17,7 @@ from .checks import (
     check_foreground,
     check_horizons,
     check_names,
+    warn_of_idle_covariates,
 )
 from .explanation import Explanation
 from .importance import Tracer
@@ -155,6 +156,7 @@ class InformerExplainer:
         if foreground_series is None:
             given = self._background
         given = given.encoded(self.model)
+        warn_of_idle_covariates(self.model, names_of(self.model, given))
         all_rows = attention_rows == "all"
         return InformerExplainabilityResult(
             [
