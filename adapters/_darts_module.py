@@ -118,7 +118,7 @@ class _InformerModule(TrainingRecipe, PLForecastingModule):
         """Whether a covariate can change a forecast."""
         if bool(self.network.projection.weight.any()):
             return True
-        return self.effects is not None and any(bool(p.any()) for p in self.effects.parameters())
+        return self.effects is not None and self.effects.reads_covariates
 
     def _move(self, forecast: torch.Tensor, effects: torch.Tensor) -> torch.Tensor:
         """Move the parameters ``(B, H, C, P)`` by the effects ``(B, H, C, 1)``."""

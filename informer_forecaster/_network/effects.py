@@ -99,6 +99,11 @@ class CovariateEffects(nn.Module):
             return math.prod(sizes[: sizes.index(24) + 1])
         return sizes[0] if sizes else 0
 
+    @property
+    def reads_covariates(self) -> bool:
+        """Whether a covariate has an effect, be it by the calendar; the calendar has its own."""
+        return bool(self.weight[:, 1:].any() or self.lag_weight.any())
+
     def unit_of(self, target: Tensor) -> Tensor:
         """Unit of the effects on windows ``(B, L, C)``: ``(B, 1, C)``."""
         own = target.std(1, correction=0, keepdim=True)
