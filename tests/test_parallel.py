@@ -32,14 +32,23 @@ def backtest(y, **how):
 
 
 @pytest.mark.parametrize(
-    "how", [{"backend": "dask"}, pytest.param(PROCESSES, marks=pytest.mark.slow)]
+    "scheduler", ["synchronous", pytest.param("processes", marks=pytest.mark.slow)]
 )
-def test_a_backtest_on_dask_scores_every_window(y, how):
+def test_a_backtest_on_dask_scores_as_one_without(y, scheduler):
+    dask = pytest.importorskip("dask")
+    # Dask's own setting: `evaluate` does not hand its `backend_params` on to Dask.
+    with dask.config.set(scheduler=scheduler):
+        parallel = backtest(y, backend="dask")
+    assert len(parallel) == 3
+    np.testing.assert_array_equal(parallel, backtest(y))
+
+
+def test_a_backtest_in_dasks_threads_scores_every_window(y):
     """Threads share torch's random numbers, so that trainings differ a little from run to run."""
-    pytest.importorskip("dask")
-    alone, parallel = backtest(y), backtest(y, **how)
-    assert len(parallel) == len(alone) == 3
-    assert np.abs(parallel.to_numpy() - alone.to_numpy()).max() < 0.01
+    dask = pytest.importorskip("dask")
+    with dask.config.set(scheduler="threads"):
+        parallel = backtest(y, backend="dask")
+    np.testing.assert_allclose(parallel, backtest(y), atol=0.01)
 
 
 @pytest.mark.slow
