@@ -5,6 +5,9 @@
 PYTHON ?= $(shell python3.11 -c "" 2>/dev/null && echo python3.11 || echo python3)
 VENV := .venv
 RUN := $(VENV)/bin/python
+# Two processes, as two cores are the least that is expected. One: make test WORKERS=0
+WORKERS ?= 2
+PYTEST := $(RUN) -m pytest -n $(WORKERS) --dist loadfile
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
@@ -37,10 +40,10 @@ demo: $(INSTALLED)
 	@$(RUN) docs/examples/quickstart.py
 
 test: $(INSTALLED)
-	$(RUN) -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-all: $(INSTALLED)
-	$(RUN) -m pytest
+	$(PYTEST)
 
 coverage: $(INSTALLED)
 	$(RUN) -m coverage run -m pytest -m "not slow"
