@@ -33,6 +33,7 @@ from informer_forecaster._training.linear_start import SeriesNorm
 from informer_forecaster._training.recipe import TrainingRecipe
 from informer_forecaster._training.windows import TrainingWindows, Windows
 
+from ._darts_intervals import CalibratedQuantiles
 from ._darts_likelihoods import (
     LOCATION_SCALE,
     invert_softplus,
@@ -53,7 +54,7 @@ class _Dropout(MonteCarloDropout):
         return drop(input, self.p) if self.mc_dropout_enabled else input
 
 
-class _InformerModule(TrainingRecipe, PLForecastingModule):
+class _InformerModule(CalibratedQuantiles, TrainingRecipe, PLForecastingModule):
     """The Informer in Darts' Lightning module.
 
     Parameters
@@ -197,13 +198,9 @@ class _InformerModule(TrainingRecipe, PLForecastingModule):
             self._begin_at_linear_forecast(skip)
 
     def _begin_at_linear_forecast(self, skip: LookbackSkip) -> None:
-        def reduce(sums: torch.Tensor) -> torch.Tensor:
-            added: torch.Tensor = self.trainer.strategy.reduce(sums, reduce_op="sum")
-            return added
-
         windows = TrainingWindows(self.trainer, self._windows)
-        norm = self.rin or SeriesNorm(windows, reduce)
-        found = fit_start(windows, norm, self.effects, reduce)
+        norm = self.rin or SeriesNorm(windows, self.add_up)
+        found = fit_start(windows, norm, self.effects, self.add_up)
         if found is not None:
             parameters = parameters_of(found.weight, found.intercept, found.error, self.likelihood)
             skip.set_map(*parameters)

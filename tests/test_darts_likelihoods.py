@@ -115,7 +115,8 @@ def test_monte_carlo_dropout_gives_samples_that_differ(tiny_model, waves, attent
 @pytest.mark.parametrize("attention", ["prob", "full"])
 def test_monte_carlo_dropout_includes_the_attention_weights(tiny_model, waves, attention):
     """Fused attention drops by a number, not by a module: the switch must reach it all the same."""
-    model = tiny_model(30, 4, dropout=0.3, attention=attention).fit(waves(60))
+    all_windows = {"early_stopping_patience": None}
+    model = tiny_model(30, 4, dropout=0.3, attention=attention, **all_windows).fit(waves(60))
     for name, module in model.model.network.named_modules():
         if hasattr(module, "p") and not name.endswith("attention.attention.dropout"):
             module.p = 0.0
@@ -192,7 +193,8 @@ def test_equal_paths_are_warned_of(tiny_model, waves):
     with pytest.warns(UserWarning, match="`num_samples=3` gives equal paths.*`likelihood`"):
         paths = model.predict(4, num_samples=3)
     assert np.ptp(paths.all_values(), axis=2).max() == 0
-    varied = tiny_model(dropout=0.5).fit(series).predict(4, num_samples=3, mc_dropout=True)
+    model = tiny_model(dropout=0.5, early_stopping_patience=None).fit(series)
+    varied = model.predict(4, num_samples=3, mc_dropout=True)
     assert np.ptp(varied.all_values(), axis=2).max() > 0
 
 

@@ -108,6 +108,8 @@ class KeepBestWeights(EarlyStopping):
             blend = getattr(pl_module, "blend", all_or_nothing)
             weights = blend(self.start.weights, weights, share)
         pl_module.load_state_dict(weights)
+        if (calibrate := getattr(pl_module, "calibrate", None)) is not None:
+            calibrate()
 
     def state_dict(self) -> dict[str, Any]:
         """Collect what a training that resumes needs."""

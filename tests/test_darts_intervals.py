@@ -1,0 +1,53 @@
+"""Intervals are as wide as the windows that validate show."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from darts.utils.likelihood_models.torch import GaussianLikelihood, QuantileRegression
+
+QUANTILES = [0.1, 0.5, 0.9]
+# A network that hardly moves: the linear forecast that training begins at.
+START = {"optimizer_kwargs": {"lr": 1e-9}, "trainer": {"limit_train_batches": None}}
+
+
+@pytest.fixture
+def noise(waves):
+    """Make a series of noise of a size."""
+
+    def make(size, length=300, seed=0):
+        values = np.random.default_rng(seed).normal(scale=size, size=(length, 1, 1))
+        return waves(length).with_values(values)
+
+    return make
+
+
+def quantiles_of(model, series):
+    forecast = model.predict(4, series, predict_likelihood_parameters=True)
+    return forecast.values()
+
+
+@pytest.mark.parametrize("size", [0.5, 1.0, 2.0])
+def test_intervals_fit_the_validation_series(tiny_model, noise, size):
+    """Its noise is half, the same and twice that of the training; medians stay."""
+    series, window = noise(1.0), noise(1.0, 8, seed=2)
+    # In the units of the series, not in those of each window.
+    given = {"likelihood": QuantileRegression(QUANTILES), "use_reversible_instance_norm": False}
+    found = quantiles_of(
+        tiny_model(**given, **START).fit(series, val_series=noise(size, seed=1)), window
+    )
+    plain = tiny_model(**given, **START, early_stopping_patience=None).fit(series)
+    before = quantiles_of(plain, window)
+    np.testing.assert_allclose(found[:, 1], before[:, 1], rtol=1e-5)
+    for side in (0, 2):
+        widths = (one[:, side] - one[:, 1] for one in (found, before))
+        np.testing.assert_allclose(np.divide(*widths), size, rtol=0.2)
+
+
+def test_other_likelihoods_are_left_alone(tiny_model, waves):
+    """A network without a linear map has quantiles, too; a Gaussian has a width of its own."""
+    options = {"n_epochs": 2, "random_state": 0}
+    for likelihood in (GaussianLikelihood(), QuantileRegression(QUANTILES)):
+        model = tiny_model(likelihood=likelihood, lookback_skip=False, **options)
+        model.fit(waves(60), val_series=waves(40, seed=1))
+        assert np.isfinite(model.predict(4).values()).all()
