@@ -42,7 +42,7 @@ def saved(tiny_model, waves, tmp_path):
 
 def test_a_loaded_model_can_be_trained_further(saved, waves):
     """Calendar features, covariates and trainer arguments come back with the file."""
-    model, path = saved()
+    model, path = saved(early_stopping_patience=None)
     loaded = InformerModel.load(path)
     series = {"past_covariates": waves(40, seed=1), "future_covariates": waves(60, seed=2)}
     loaded.fit(waves(40, 2), epochs=1, **series)
@@ -104,7 +104,7 @@ def test_weights_move_to_a_model_with_another(saved, tiny_model, waves, change):
 def test_weights_move_to_other_lengths(saved, tiny_model, waves, lengths, attention):
     """Nothing in an Informer depends on the lengths; forecast at once, and train on."""
     model, path = saved(attention=attention)
-    other = tiny_model(*lengths, attention=attention)
+    other = tiny_model(*lengths, attention=attention, early_stopping_patience=None)
     other.load_weights(path)
     # The map of the look-back has a weight for each step; a test below is about it.
     assert_equal_weights(model, other, besides="lookback_skip")
