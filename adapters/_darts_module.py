@@ -224,7 +224,8 @@ class _InformerModule(CalibratedQuantiles, TrainingRecipe, PLForecastingModule):
         last = ("network.projection.weight", "network.projection.bias")
         if any(bool(start[name].any()) for name in last):
             return all_or_nothing(start, best, share)
-        names = [n for n in best if n in last or n.startswith("network.lookback_skip.")]
+        linear = ("network.lookback_skip.weight", "network.lookback_skip.bias")
+        names = [n for n in best if n in last or n in linear]
         return {**best, **{n: torch.lerp(start[n], best[n], share) for n in names}}
 
     def _cast(self, batch: Batch) -> Batch:

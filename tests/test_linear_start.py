@@ -72,7 +72,7 @@ def test_folds_that_share_nothing_count_however_few_their_rows_are():
     x, y = np.repeat(random.normal(size=(2, FOLDS, 1, 12)), 7, axis=1)
     regression = regression_of(x, y, folds=FOLDS)
     errors = left_out(x, y, lambda x, y: weights_of_numpy(x[:, 0], y[:, 0], PENALTIES[-1])[None])
-    found = regression.solve(folds_are_apart=True)
+    found = regression.solve(fewest=0)
     np.testing.assert_allclose(found.residual, errors.sum(0), rtol=1e-8)
     assert regression.solve().residual.sum() < 0.5 * found.residual.sum()
 
@@ -102,6 +102,16 @@ def test_components_have_their_own_maps_where_these_forecast_better():
 def test_components_share_a_map_where_it_forecasts_as_well():
     found = regression_of(*components(1.0, 1.0), folds=FOLDS).solve()
     assert found.weight.shape == (1, 3, 3)
+
+
+def test_components_choose_for_themselves():
+    """Two that differ from all others have maps of their own, and leave others the shared one."""
+    x, y = components(-1.0, 1.0, 0.0, 0.0, 0.0)
+    weight = regression_of(x, y, folds=FOLDS).solve().weight.numpy()
+    shared = [weights_of_numpy(x.reshape(-1, 3), y.reshape(-1, 3), p) for p in PENALTIES]
+    distances = np.min([np.abs(weight - each).max((1, 2)) for each in shared], axis=0)
+    assert (distances[:2] > 0.9).all()
+    assert (distances[2:] < 1e-8).sum() == 2
 
 
 def test_too_many_components_for_the_memory_share_a_map(monkeypatch):
@@ -275,6 +285,20 @@ def test_components_that_move_otherwise_get_their_own_maps(with_own_maps):
     assert len(weight) == 2
     # The first step ahead, of the last value; the penalty makes it smaller.
     np.testing.assert_allclose(weight[:, 0, 0, -1].detach(), [0.7, -0.7], atol=0.2)
+
+
+def test_folds_of_few_windows_count_where_these_are_far_apart(tiny_model, waves):
+    """Twelve of a fold, but ten steps from one to the next: few values are shared with others."""
+    random = np.random.default_rng(0)
+    values = random.normal(size=(600, 2))
+    for step in range(1, 600):
+        values[step] += [0.9, -0.9] * values[step - 1]
+    model = tiny_model(likelihood=None, n_epochs=0, trainer={"limit_train_batches": 1.0})
+    model.fit(waves(600, components=2).with_values(values), stride=10)
+    weight = model.model.network.lookback_skip.weight
+    assert len(weight) == 2
+    assert weight[0, 0, 0, -1] > 0.1
+    assert weight[1, 0, 0, -1] < -0.1
 
 
 def test_own_maps_survive_every_kind_of_file(with_own_maps, tmp_path):

@@ -90,7 +90,7 @@ class EffectsStart:
             return
         regression.reduce(self._reduce)
         # There are steps enough for the columns: the folds decide.
-        found = regression.solve(PENALTIES, columns.prefixes, folds_are_apart=True)
+        found = regression.solve(PENALTIES, columns.prefixes, fewest=0)
         with torch.no_grad():
             effects.weight.zero_()
             if found is not None:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from informer_forecaster._network.effects import CovariateEffects
+from informer_forecaster._network.lookback_skip import Pooling
 
 from .ridge import LinearMap, RidgeRegression
 from .windows import Sample, TrainingWindows, Windows
@@ -23,21 +24,23 @@ Reduce = Callable[[Tensor], Tensor]
 class LinearForecast(NamedTuple):
     """A map from normalised look-backs; ``C`` is 1 where all components share it.
 
-    Weight ``(C, H, L)``, intercept and expected error ``(C, H)``, and the weights
-    ``(C, H, X*S)`` of the last steps of past covariates. The look-back is taken relative to its own
-    level, or as it is. The loss is a sum of squares to expect, to compare maps of the same windows.
+    Weight ``(C, H, N)`` of what pooling leaves of the look-back, intercept and expected error
+    ``(C, H)``, and the weights ``(C, H, X*S)`` of the last steps of past covariates. The look-back
+    is taken relative to its own level, or as it is. The loss is a sum of squares to expect, to
+    compare maps of the same windows.
     """
 
     weight: Tensor
     intercept: Tensor
     error: Tensor
     lags: Tensor
+    pooling: Pooling
     is_relative: bool = True
     loss: float = 0.0
 
     def on_values(self, like: Tensor) -> Tensor:
         """Weights ``(C, H, L)`` of the values themselves, the level included."""
-        weight = self.weight.to(like)
+        weight = self.pooling.spread(self.weight.to(like))
         if not self.is_relative:
             return weight
         return weight + (1 - weight.sum(2, keepdim=True)) / weight.shape[2]
@@ -90,9 +93,14 @@ class SeriesNorm:
             each.expand(len(self.mean), *each.shape[1:]) for each in found[:4]
         )
         mean, stdev = (each.to(weight).unsqueeze(1) for each in (self.mean, self.stdev))
-        level = mean * (1 - weight.sum(2))
-        return LinearForecast(
-            weight, intercept * stdev + level, error * stdev, lags, is_relative=False
+        ones = weight.new_ones(found.pooling.lookback)
+        level = mean * (1 - weight @ found.pooling.pool(ones))
+        return found._replace(
+            weight=weight,
+            intercept=intercept * stdev + level,
+            error=error * stdev,
+            lags=lags,
+            is_relative=False,
         )
 
 
@@ -112,49 +120,55 @@ def fit_linear_map(
     reduce : callable
         Adds up what several processes saw.
     """
+    lookback, horizon = _lengths(windows)
+    pooling = Pooling.of(lookback, horizon)
+    # Windows in a line: a fold no longer than one shares all its values with the next ones.
+    fewest = 0 if windows.folds_are_apart else (lookback + horizon) // windows.stride
     regression: RidgeRegression | None = None
     found: LinearMap | None = None
     for _ in range(WEIGHTED_PASSES):
         known = None if found is None else found.weight
-        regression, is_uneven = _sum_up(windows, norm, effects, known)
+        regression, is_uneven = _sum_up(windows, norm, effects, pooling, known)
         if regression is None:
             return None
         regression.reduce(reduce)
-        found = regression.solve(folds_are_apart=windows.folds_are_apart)
+        found = regression.solve(fewest=fewest)
         if found is None:
             return None
         if not reduce(torch.tensor(float(is_uneven), device=found.weight.device)):
             break
     assert regression is not None
     assert found is not None
-    weight, steps = found.weight, _num_steps(windows)
+    weight, steps = found.weight, pooling.num_inputs
     # An input is the deviation of the window: errors are measured in it.
     squares = regression.sums.inner.sum(0)[:, steps, steps]
     squares = squares if len(weight) > 1 else squares.sum(0, keepdim=True)
     # A component whose windows are all constant leaves no error.
     error = (found.residual / squares.clamp(min=torch.finfo(squares.dtype).tiny)[:, None]).sqrt()
     lags = weight[:, steps + 1 :].mT
-    loss = float(found.residual.sum())
-    parts = weight[:, :steps].mT, weight[:, steps], error, lags
-    forecast = LinearForecast(*parts, loss=loss)
+    parts = weight[:, :steps].mT, weight[:, steps], error, lags, pooling
+    forecast = LinearForecast(*parts, loss=float(found.residual.sum()))
     return norm.put_back(forecast) if isinstance(norm, SeriesNorm) else forecast
 
 
-def _num_steps(windows: Iterable[Windows]) -> int:
-    return next(iter(windows)).inputs.target.shape[1]
+def _lengths(windows: Iterable[Windows]) -> tuple[int, int]:
+    """Steps of the look-back and of the horizon."""
+    first = next(iter(windows))
+    return first.inputs.target.shape[1], first.future.shape[1]
 
 
 def _sum_up(
     windows: TrainingWindows | Sample,
     norm: Any,
     effects: CovariateEffects | None,
+    pooling: Pooling,
     known: Tensor | None,
 ) -> tuple[RidgeRegression | None, bool]:
     """Sum all rows up, and tell whether sample weights differ within a horizon."""
     regression: RidgeRegression | None = None
     is_uneven = False
     for batch in windows:
-        x, y = _rows(batch, norm, effects)
+        x, y = _rows(batch, norm, effects, pooling)
         if batch.weight is not None:
             weights = batch.weight.transpose(1, 2)  # (B, C, H)
             most = weights.amax(2, keepdim=True)
@@ -172,8 +186,10 @@ def _sum_up(
     return regression, is_uneven
 
 
-def _rows(batch: Windows, norm: Any, effects: CovariateEffects | None) -> tuple[Tensor, Tensor]:
-    """Inputs ``(B, C, L + 1 + X*S)`` and outputs ``(B, C, H)``: look-back, deviation, and lags.
+def _rows(
+    batch: Windows, norm: Any, effects: CovariateEffects | None, pooling: Pooling
+) -> tuple[Tensor, Tensor]:
+    """Inputs ``(B, C, N + 1 + X*S)`` and outputs ``(B, C, H)``: look-back, deviation, and lags.
 
     The loss is in the units of the series: a window counts by the square of its deviation.
     """
@@ -187,5 +203,6 @@ def _rows(batch: Windows, norm: Any, effects: CovariateEffects | None) -> tuple[
         past, future = past - unit * before, future - unit * ahead
     norm(past)
     past, future = past - norm.mean, future - norm.mean
-    x = torch.cat([past, norm.stdev.expand_as(past[:, :1]), lags], dim=1)
-    return x.transpose(1, 2), future.transpose(1, 2)
+    stdev = norm.stdev.expand_as(past[:, :1])
+    x = torch.cat([pooling.pool(past.mT), stdev.mT, lags.mT], dim=2)
+    return x, future.mT

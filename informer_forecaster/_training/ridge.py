@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 from typing import NamedTuple
 
@@ -18,6 +18,8 @@ PENALTIES = (5e-4, 5e-3, 0.05, 0.2, 0.8, 3.2)
 PENALTY = 0.2
 # As many weights as rows leave nothing, and say nothing about new rows.
 LEAST_UNUSED = 0.1
+# Outputs by which penalties are compared, at most: neighbours would say the same.
+MOST_JUDGED = 64
 # Sums for each component may take half a gigabyte; beyond that all share one map.
 MOST_NUMBERS = 2**26
 
@@ -42,6 +44,11 @@ class Sums(NamedTuple):
     inner: Tensor
     cross: Tensor
     outer: Tensor
+
+    def of(self, components: slice | list[int], every: int = 1) -> Sums:
+        """Keep some components, and one output of so many."""
+        inner, cross, outer = (each[:, components] for each in self)
+        return Sums(inner, cross[..., every // 2 :: every], outer[..., every // 2 :: every])
 
     def over(self, dim: int) -> Sums:
         """Add up folds or components, and keep the dimension."""
@@ -78,14 +85,26 @@ class Sums(NamedTuple):
         return weight
 
 
-Fit = Callable[[Sums], Tensor]
+class Kind(NamedTuple):
+    """How a map is fitted: its penalty, its first inputs, and what its own components are near."""
+
+    penalty: float
+    inputs: int
+    shared: Kind | None = None
+
+    def fit(self, sums: Sums, components: slice | list[int] = slice(None)) -> Tensor:
+        """Fit one map for all components ``(1, 1, n, H)``, or their own ``(1, C, n, H)``."""
+        if self.shared is None:
+            return sums.over(1).of_first(self.inputs, self.penalty)
+        own = sums.of(components)
+        return own.of_first(self.inputs, self.penalty, self.shared.fit(sums))
 
 
 class RidgeRegression:
     """The matrix ``W`` that minimises ``|W x - y|**2`` over all rows, and a penalty on ``W``.
 
-    Components share one ``W``, or have their own near the shared one, whichever forecasts folds
-    that were left out better, and so is the penalty chosen.
+    Components share one ``W``, and each may have its own near the shared one, whichever forecasts
+    folds that were left out better, and so are the penalties chosen.
 
     Parameters
     ----------
@@ -157,7 +176,7 @@ class RidgeRegression:
         penalties: Sequence[float] = PENALTIES,
         prefixes: Sequence[int] | None = None,
         *,
-        folds_are_apart: bool = False,
+        fewest: int | None = None,
     ) -> LinearMap | None:
         """Solve for ``W``; ``None`` where the inputs are all zero, or their squares overflowed.
 
@@ -168,28 +187,24 @@ class RidgeRegression:
         prefixes : sequence of int, optional
             How many inputs, the first ones, may be enough: what forecasts best is taken. All, if
             not given.
-        folds_are_apart : bool
-            Whether folds share no values, as those of different series; each counts then, however
-            short it is.
+        fewest : int, optional
+            Rows that each fold exceeds, or no fold is left out. As many as inputs and outputs, if
+            not given: rows that follow each other share values with as many of the next ones.
         """
         size = self.sums.inner.sum((0, 1)).diagonal().mean()
         if not (size > 0 and all(bool(each.sum().isfinite()) for each in self.sums)):
             return None
-        # In units of the inputs, so that no number is too large or too small for the solver.
-        folds = Sums(*(each / size for each in self.sums))
-        # Windows in a line: a fold no longer than one shares all its values with the next ones.
-        least = 0 if folds_are_apart else sum(folds.cross.shape[2:])
-        is_enough = bool(self.num_rows.min() > least)
-        inputs = [folds.cross.shape[2]] if prefixes is None else list(prefixes)
-        if is_enough:
-            found = _choose(folds, [*product(penalties, inputs)])
-        else:
-            found = self._without_choice(folds)
+        if fewest is None:
+            fewest = sum(self.sums.cross.shape[2:])
+        if not bool(self.num_rows.min() > fewest):
+            return self._without_choice(size)
+        inputs = [self.sums.cross.shape[2]] if prefixes is None else list(prefixes)
+        found = _choose(Folds(self.sums, size), [Kind(*one) for one in product(penalties, inputs)])
         return LinearMap(found.weight, found.residual * size)
 
-    def _without_choice(self, folds: Sums) -> LinearMap:
+    def _without_choice(self, size: Tensor) -> LinearMap:
         """Share one map, by the usual penalty."""
-        total = folds.over(0).over(1)
+        total = Folds(self.sums, size).total.over(1)
         weight = total.solve(PENALTY)[0]
         # Generalised cross-validation: the share of the rows that the fit did not use up. The
         # components of a row count as one, as they may move together: where they do not, the
@@ -197,43 +212,75 @@ class RidgeRegression:
         used = Sums(total.inner, total.inner, total.outer).solve(PENALTY)[0, 0].diagonal().sum()
         num_rows = self.num_rows.sum()
         unused = (1 - used / num_rows).clamp(min=LEAST_UNUSED)
-        return LinearMap(weight, total.left_by(weight)[0] / unused**2)
+        return LinearMap(weight, total.left_by(weight)[0] * size / unused**2)
 
 
-def _choose(folds: Sums, kinds: list[tuple[float, int]]) -> LinearMap:
-    """Choose penalty, inputs, and whether components share a map, by what left-out folds show."""
-    shared, errors = _best(folds, [_shared(*kind) for kind in kinds])
-    best, residual = shared, errors.sum((0, 1))[None]
-    if folds.outer.shape[1] > 1:
-        own, own_errors = _best(folds, [_own(shared, *kind) for kind in kinds])
-        gains = (errors - own_errors).sum((1, 2))
-        # More weights have to show more than what folds differ by.
-        if gains.mean() > gains.std() / math.sqrt(FOLDS):
-            best, residual = own, own_errors.sum(0)
-    return LinearMap(best(folds.over(0))[0], residual)
+class Folds:
+    """Sums of folds in units of ``size``, so that no number is too large or small for the solver.
+
+    One fold is in these units at a time, as all of them would take the memory twice.
+    """
+
+    def __init__(self, sums: Sums, size: Tensor) -> None:
+        self._sums, self._size = sums, size
+        self.total = Sums(*(each.sum(0, keepdim=True) / size for each in sums))
+
+    def pairs(self) -> Iterator[tuple[Sums, Sums]]:
+        """Give each fold, and the sums of the others."""
+        for fold in range(FOLDS):
+            held_out = Sums(*(each[fold : fold + 1] / self._size for each in self._sums))
+            yield held_out, self.total.without(held_out)
 
 
-def _best(folds: Sums, fits: list[Fit]) -> tuple[Fit, Tensor]:
-    """Give the fit with the smallest errors on folds it was not fitted to, and these errors."""
-    errors = _validate(folds, fits)
-    best = int(errors.sum((1, 2, 3)).argmin())
-    return fits[best], errors[best]
+def _choose(folds: Folds, kinds: list[Kind]) -> LinearMap:
+    """Choose a penalty, inputs, and which components have a map of their own, by left-out folds."""
+    shared, errors = _best(folds, kinds)
+    own = {}
+    if errors.shape[1] > 1:
+        own = _with_own_maps(folds, [each._replace(shared=shared) for each in kinds], errors)
+    weight = _fit(folds.total, shared, own)
+    left = [held_out.left_by(_fit(rest, shared, own)) for held_out, rest in folds.pairs()]
+    residual = torch.cat(left).sum(0, keepdim=True)
+    if not own:
+        residual = residual.sum(1, keepdim=True)
+    return LinearMap(weight[0], residual[0])
 
 
-def _validate(folds: Sums, fits: list[Fit]) -> Tensor:
-    """Sum each fit's squared errors ``(fits, FOLDS, C, H)`` in the folds that it has not seen."""
-    total = folds.over(0)
+def _best(folds: Folds, kinds: list[Kind]) -> tuple[Kind, Tensor]:
+    """Choose what leaves least of all components, and give its errors ``(FOLDS, C)``."""
+    errors = _validate(folds, kinds)
+    best = int(errors.sum((1, 2)).argmin())
+    return kinds[best], errors[best]
+
+
+def _with_own_maps(folds: Folds, kinds: list[Kind], errors: Tensor) -> dict[Kind, list[int]]:
+    """Group the components that their own maps forecast better by the kinds of these maps."""
+    own_errors = _validate(folds, kinds)  # (kinds, FOLDS, C)
+    best = own_errors.sum(1).argmin(0)
+    gains = errors - own_errors.gather(0, best.expand(1, FOLDS, -1))[0]
+    # More weights have to show more than what folds differ by.
+    is_better = gains.mean(0) > gains.std(0) / math.sqrt(FOLDS)
+    own: dict[Kind, list[int]] = {}
+    for component in is_better.nonzero().flatten().tolist():
+        own.setdefault(kinds[int(best[component])], []).append(component)
+    return own
+
+
+def _fit(sums: Sums, shared: Kind, own: dict[Kind, list[int]]) -> Tensor:
+    """Fit a map for all components ``(1, 1, n, H)``, or one for each ``(1, C, n, H)``."""
+    weight = shared.fit(sums)
+    if own:
+        weight = weight.repeat(1, sums.cross.shape[1], 1, 1)
+    for kind, components in own.items():
+        weight[:, components] = kind.fit(sums, components)
+    return weight
+
+
+def _validate(folds: Folds, kinds: list[Kind]) -> Tensor:
+    """Sum each kind's squared errors ``(kinds, FOLDS, C)`` in the folds that it has not seen."""
+    every = -(-folds.total.cross.shape[3] // MOST_JUDGED)
     errors = []
-    for fold in range(FOLDS):
-        held_out = Sums(*(each[fold : fold + 1] for each in folds))
-        rest = total.without(held_out)
-        errors.append(torch.stack([held_out.left_by(fit(rest)) for fit in fits]))
-    return torch.cat(errors, dim=1)
-
-
-def _shared(penalty: float, inputs: int) -> Fit:
-    return lambda sums: sums.over(1).of_first(inputs, penalty)
-
-
-def _own(shared: Fit, penalty: float, inputs: int) -> Fit:
-    return lambda sums: sums.of_first(inputs, penalty, shared(sums))
+    for held_out, rest in folds.pairs():
+        judged, known = (each.of(slice(None), every) for each in (held_out, rest))
+        errors.append(torch.cat([judged.left_by(each.fit(known)).sum(2) for each in kinds]))
+    return torch.stack(errors, dim=1)

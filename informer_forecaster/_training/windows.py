@@ -45,16 +45,19 @@ class Sample(list[Windows]):
         What is held.
     folds_are_apart : bool
         As for :class:`TrainingWindows`.
+    stride : int
+        As for :class:`TrainingWindows`.
     """
 
-    def __init__(self, batches: list[Windows], folds_are_apart: bool) -> None:
+    def __init__(self, batches: list[Windows], folds_are_apart: bool, stride: int) -> None:
         super().__init__(batches)
-        self.folds_are_apart = folds_are_apart
+        self.folds_are_apart, self.stride = folds_are_apart, stride
 
     def thinned(self, most: int) -> Sample:
         """Keep about as many of the windows as ``most``, evenly spaced."""
         every = max(1, sum(len(batch.future) for batch in self) // most)
-        return Sample([batch.every(every) for batch in self], self.folds_are_apart)
+        thinned = [batch.every(every) for batch in self]
+        return Sample(thinned, self.folds_are_apart, self.stride * every)
 
 
 class TrainingWindows:
@@ -94,8 +97,9 @@ class TrainingWindows:
     def sample(self, most: int) -> Sample:
         """Keep evenly spaced windows, about as many as ``most``, in memory."""
         chosen = copy.copy(self)
-        chosen._indices = _spaced(self._indices, most)
-        return Sample(list(chosen), self.folds_are_apart)
+        every = _spacing(self._indices, most)
+        chosen._indices = self._indices[every // 2 :: every]
+        return Sample(list(chosen), self.folds_are_apart, self.stride * every)
 
     @property
     def num_series(self) -> int:
@@ -103,6 +107,11 @@ class TrainingWindows:
         windows = self._dataset
         per_series = getattr(windows, "max_samples_per_ts", None)
         return len(windows) // per_series if per_series else 1
+
+    @property
+    def stride(self) -> int:
+        """Steps from one window to the next; one where the data set does not tell."""
+        return int(getattr(self._loader.dataset, "stride", 1))
 
     @property
     def folds_are_apart(self) -> bool:
@@ -123,7 +132,6 @@ class TrainingWindows:
                 yield self._read(fold, self._trainer.strategy.batch_to_device(batch))
 
 
-def _spaced(indices: list[int], most: int) -> list[int]:
-    """Evenly spaced entries, about as many as ``most``."""
-    every = max(1, len(indices) // max(1, most))
-    return indices[every // 2 :: every]
+def _spacing(indices: list[int], most: int) -> int:
+    """Entries from one that is kept to the next, to keep about as many as ``most``."""
+    return max(1, len(indices) // max(1, most))
