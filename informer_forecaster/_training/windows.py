@@ -111,7 +111,7 @@ class TrainingWindows:
     @property
     def stride(self) -> int:
         """Steps from one window to the next; one where the data set does not tell."""
-        return int(getattr(self._loader.dataset, "stride", 1))
+        return int(getattr(self._dataset, "stride", 1))
 
     @property
     def folds_are_apart(self) -> bool:
