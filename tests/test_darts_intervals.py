@@ -44,6 +44,16 @@ def test_intervals_fit_the_validation_series(tiny_model, noise, size):
         np.testing.assert_allclose(np.divide(*widths), size, rtol=0.2)
 
 
+def test_windows_that_the_start_has_seen_make_no_interval_narrower(tiny_model, noise):
+    """Where no series validates, the last windows do, and the linear map was fitted to them."""
+    series, given = noise(1.0, 80), {"likelihood": QuantileRegression(QUANTILES)}
+    found = tiny_model(30, 4, **given, **START).fit(series)
+    plain = tiny_model(30, 4, **given, **START, early_stopping_patience=None).fit(series)
+    window = noise(1.0, 30, seed=2)
+    widths = [np.ptp(quantiles_of(one, window), axis=1) for one in (found, plain)]
+    assert (widths[0] >= 0.999 * widths[1]).all()
+
+
 def test_other_likelihoods_are_left_alone(tiny_model, waves):
     """A network without a linear map has quantiles, too; a Gaussian has a width of its own."""
     options = {"n_epochs": 2, "random_state": 0}
