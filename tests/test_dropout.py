@@ -6,7 +6,7 @@ from torch import nn
 
 from informer_forecaster import Informer, InformerConfig
 from informer_forecaster._network.attention import FullAttention, ProbSparseAttention
-from informer_forecaster._network.dropout import Dropout, drop
+from informer_forecaster._network.dropout import Dropout, drawing_together, drop
 
 
 @pytest.mark.parametrize("p", [0.05, 0.1, 0.5, 0.9])
@@ -54,6 +54,28 @@ def test_a_seed_fixes_the_mask_and_prediction_drops_nothing() -> None:
     assert torch.equal(*draws)
     assert not torch.equal(layer(x), layer(x))
     assert layer.eval()(x) is x
+
+
+def test_small_masks_that_are_drawn_together_are_their_own() -> None:
+    """No number decides twice, and the rate is that of masks that are drawn one by one."""
+    torch.manual_seed(0)
+    with drawing_together():
+        kept = torch.stack([drop(torch.ones(5000), 0.5) for _ in range(20)]) != 0
+    assert kept.double().mean(1).tolist() == pytest.approx([0.5] * 20, abs=0.03)
+    assert torch.corrcoef(kept.double()).fill_diagonal_(0).abs().max() < 0.06
+
+
+def test_what_one_pass_leaves_over_does_not_reach_the_next() -> None:
+    """Else a training that goes on from a checkpoint would drop other values."""
+
+    def draw(before: int) -> torch.Tensor:
+        with drawing_together():
+            drop(torch.ones(before), 0.5)
+        torch.manual_seed(1)
+        with drawing_together():
+            return drop(torch.ones(1000), 0.5)
+
+    assert torch.equal(draw(100), draw(5000))
 
 
 # In the network

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from informer_forecaster import Informer, InformerConfig
+from informer_forecaster._network.convolution import convolve
 from informer_forecaster._network.distilling import Distilling
 
 SMALL = {"d_model": 8, "nhead": 2, "dim_feedforward": 16, "patch_length": 1}
@@ -28,6 +29,15 @@ def test_replica_stacks_see_the_end_of_the_input(num_stacks: int, num_tokens: in
     for stack, part in zip(encoder.stacks, memory.split(length, dim=1), strict=True):
         torch.testing.assert_close(part, stack(tokens[:, -seen:]))
         seen = (seen + 1) // 2
+
+
+@pytest.mark.parametrize("padding_mode", ["replicate", "circular"])
+@pytest.mark.parametrize("num_tokens", [1, 2, 9])
+def test_one_product_convolves_as_torch_does(num_tokens: int, padding_mode: str) -> None:
+    torch.manual_seed(0)
+    layer = torch.nn.Conv1d(4, 6, kernel_size=3, padding=1, padding_mode=padding_mode)
+    x = torch.randn(3, num_tokens, 4)
+    torch.testing.assert_close(convolve(x, layer), layer(x.transpose(1, 2)).transpose(1, 2))
 
 
 def test_distilling_remembers_a_tenth_of_each_batch() -> None:

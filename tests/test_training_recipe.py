@@ -14,6 +14,7 @@ from pytorch_lightning.strategies import SingleDeviceStrategy
 
 from informer_forecaster import InformerModel
 from informer_forecaster._training.best_weights import KeepBestWeights, Validated
+from informer_forecaster._training.recipe import fuse_on_a_cpu
 
 QUIET = {
     "accelerator": "cpu",
@@ -267,3 +268,19 @@ def test_the_start_draws_none_of_the_random_numbers_of_the_training(tiny_model, 
         return torch.cat(watcher.seen)
 
     assert torch.equal(order(), order(lookback_skip=False))
+
+
+@pytest.mark.parametrize(
+    ("given", "fused"), [({}, True), ({"foreach": True}, None), ({"fused": False}, False)], ids=str
+)
+def test_adam_takes_a_step_in_one_kernel_unless_it_was_told_how(given, fused):
+    """The weights that it leads to are the same."""
+    weights = [torch.nn.Parameter(torch.ones(3)) for _ in range(2)]
+    own, other = torch.optim.Adam(weights[:1], **given), torch.optim.Adam(weights[1:], **given)
+    fuse_on_a_cpu(own)
+    assert own.param_groups[0]["fused"] is fused
+    for step in range(3):
+        for weight, optimizer in zip(weights, (own, other), strict=True):
+            weight.grad = torch.arange(3.0) - step
+            optimizer.step()
+    torch.testing.assert_close(*weights)

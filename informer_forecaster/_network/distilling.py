@@ -7,6 +7,8 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .convolution import convolve
+
 
 class Distilling(nn.Module):
     """Convolution, batch norm, ELU and max-pooling that halve the tokens to ``ceil(N / 2)``.
@@ -38,15 +40,15 @@ class Distilling(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map tokens ``(B, N, M)`` to ``(B, ceil(N/2), M)``."""
-        x = self._normalise(self.convolution(x.transpose(1, 2)))  # (B, M, N)
+        tokens = self._normalise(convolve(x, self.convolution).flatten(0, 1)).view_as(x)
         # ELU rises strictly, so it may follow the maximum, on half of the values.
-        x = F.elu(F.max_pool1d(x, kernel_size=3, stride=2, padding=1))
-        return x.transpose(1, 2)
+        pooled = F.max_pool1d(tokens.transpose(1, 2), kernel_size=3, stride=2, padding=1)
+        return F.elu(pooled.transpose(1, 2))
 
     def _normalise(self, x: Tensor) -> Tensor:
-        """Batch norm of ``(B, M, N)``; by running statistics where a batch holds one token."""
+        """Batch norm of ``(B*N, M)``; by running statistics where there is one token."""
         # NOTE[DIFF] one token has no variance: a batch of one is normalised as at prediction.
-        if self.training and x.shape[0] * x.shape[2] == 1:
+        if self.training and len(x) == 1:
             norm = self.norm
             return F.batch_norm(
                 x, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from .config import InformerConfig
-from .products import without_autocast
+from .convolution import convolve
+from .products import runs_step_by_step, without_autocast
 
 # Of a token's numbers. Those of ordinary series are far below it.
 LARGEST_NUMBER = 64.0
@@ -65,6 +66,8 @@ def shorten(tokens: Tensor) -> Tensor:
     """
     # NOTE[DIFF] the paper attends to tokens of any length. The layer norm after the first attention
     # takes the length away in both.
+    if runs_step_by_step(tokens) and bool((tokens.detach().abs() <= LARGEST_NUMBER).all()):
+        return tokens
     largest = tokens.abs().amax(2, keepdim=True).clamp(min=LARGEST_NUMBER)
     return tokens * (LARGEST_NUMBER / largest)
 
@@ -104,12 +107,15 @@ class TokenEmbedding(nn.Module):
         self.dropout = dropout
 
     def forward(self, values: Tensor, time_stamps: Tensor | None, static: Tensor | None) -> Tensor:
-        """Embed values ``(B, N, .)``, time stamps ``(B, N, .)`` and static ``(B, Z)``."""
+        """Embed values ``(B, N, .)``, time stamps ``(b, N, .)`` and static ``(B, Z)``.
+
+        Where ``b`` is smaller, each row of time stamps belongs to as many rows of the values.
+        """
         # A covariate of 1e6 exceeds the largest number of 16 bits.
         with without_autocast(values):
-            x = self.value(values.transpose(1, 2)).transpose(1, 2) + self.position
+            x = convolve(values, self.value) + self.position
             if self.time_stamp is not None:
-                x = x + self.time_stamp(time_stamps)
+                x = _add_to_each(x, self.time_stamp(time_stamps))
             if self.static is not None:
                 x = x + self.static(static).unsqueeze(1)
         embedded: Tensor = self.dropout(shorten(x))
@@ -120,6 +126,13 @@ class TokenEmbedding(nn.Module):
         """A map to the tokens' width, or none where there is nothing to map."""
         # The value embedding has the bias.
         return nn.Linear(num_inputs, config.d_model, bias=False) if num_inputs else None
+
+
+def _add_to_each(x: Tensor, shared: Tensor) -> Tensor:
+    """Add ``(b, N, M)`` to ``(B, N, M)``, each row to ``B / b`` rows."""
+    if len(x) == len(shared):
+        return x + shared
+    return (x.unflatten(0, (len(shared), -1)) + shared.unsqueeze(1)).flatten(0, 1)
 
 
 def _renew_position(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .config import InformerConfig
 from .decoder import Decoder
-from .dropout import Dropout, DropoutFactory
+from .dropout import Dropout, DropoutFactory, drawing_together
 from .embedding import TokenEmbedding, fold_patches
 from .encoder import Encoder
 from .inputs import Inputs
@@ -110,10 +112,18 @@ class Informer(nn.Module):
         config = self.config
         given = Inputs(past_target, past_covariates, future_covariates, static_covariates, effects)
         given.check(config)
-        shape = len(past_target), config.output_chunk_length, config.num_targets
-        linear = past_target.new_zeros(*shape, config.num_parameters)
+        # No compiler needs it, nor knows it.
+        with nullcontext() if torch.compiler.is_compiling() else drawing_together():
+            return self._forecast_all(given)
+
+    def _forecast_all(self, given: Inputs) -> Tensor:
+        """Add the linear map to what the network says of all components."""
+        config = self.config
         if self.lookback_skip is not None:
-            linear = self.lookback_skip(past_target)
+            linear = self.lookback_skip(given.target)
+        else:
+            shape = len(given.target), config.output_chunk_length, config.num_targets
+            linear = given.target.new_zeros(*shape, config.num_parameters)
         if config.channel_independent:
             own = linear.transpose(1, 2).flatten(0, 1).unsqueeze(2)
             forecast = self._forecast(given.split_channels(), own)

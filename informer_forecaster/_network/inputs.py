@@ -43,7 +43,10 @@ class Inputs(NamedTuple):
         _check_shape("static_covariates", self.static, shape)
 
     def split_channels(self) -> Inputs:
-        """Make every target component a sample of its own, ``(B*C, L, 1)``; covariates follow."""
+        """Make every target component a sample of its own, ``(B*C, L, 1)``; covariates follow.
+
+        All but the future ones: they are the same for all components, and stay ``(B, L + H, F)``.
+        """
         # NOTE[DIFF] the paper mixes all components in the value embedding; the default does not.
         num_targets = self.target.shape[2]
 
@@ -58,7 +61,7 @@ class Inputs(NamedTuple):
         effects = None
         if self.effects is not None:
             effects = self.effects.transpose(1, 2).flatten(0, 1).unsqueeze(2)
-        return Inputs(split, repeat(self.past), repeat(self.future), static, effects)
+        return Inputs(split, repeat(self.past), self.future, static, effects)
 
 
 def _check_shape(name: str, tensor: Tensor | None, shape: tuple[int, ...]) -> None:

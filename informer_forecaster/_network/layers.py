@@ -33,20 +33,22 @@ class MultiHeadAttention(nn.Module):
 
     def forward(self, x: Tensor, memory: Tensor | None = None) -> Tensor:
         """Let tokens x ``(B, N, M)`` attend to memory ``(B, S, M)``, or to themselves."""
+        width = x.shape[2]
         if memory is None:
-            q, k, v = self._to_heads(self.query_key_value(x), parts=3)
+            projected = self.query_key_value(x).split(width, dim=2)
         else:
-            width = x.shape[2]
-            weight, bias = self.query_key_value.weight, self.query_key_value.bias
-            (q,) = self._to_heads(F.linear(x, weight[:width], bias[:width]), parts=1)
-            k, v = self._to_heads(F.linear(memory, weight[width:], bias[width:]), parts=2)
-        heads = self.attention(q, k, v)  # (B, H, N, D)
+            parts = [width, 2 * width]
+            weights = self.query_key_value.weight.split(parts)
+            biases = self.query_key_value.bias.split(parts)
+            joint = F.linear(memory, weights[1], biases[1])
+            projected = F.linear(x, weights[0], biases[0]), *joint.split(width, dim=2)
+        heads = self.attention(*map(self._to_heads, projected))  # (B, H, N, D)
         output: Tensor = self.output(heads.transpose(1, 2).flatten(2))
         return output
 
-    def _to_heads(self, projected: Tensor, parts: int) -> tuple[Tensor, ...]:
-        """Split ``(B, N, parts*M)`` into ``parts`` of ``(B, H, N, D)`` without a copy."""
-        return projected.unflatten(2, (parts, self.nhead, -1)).permute(2, 0, 3, 1, 4).unbind(0)
+    def _to_heads(self, projected: Tensor) -> Tensor:
+        """Turn ``(B, N, M)`` into ``(B, H, N, D)`` without a copy."""
+        return projected.unflatten(2, (self.nhead, -1)).transpose(1, 2)
 
 
 def make_self_attention(

@@ -79,7 +79,10 @@ class StepHead(nn.Module):
     def forward(self, tokens: Tensor, given: Inputs, linear: Tensor) -> Tensor:
         """Map tokens ``(B, N, M)`` and linear forecasts ``(B, H, C, P)`` to ``(B, H, 64)``."""
         shares = self.shares(tokens).unflatten(2, (self.num_patch_steps, -1)).flatten(1, 2)
-        parts = [shares[:, : self.horizon], self._context(given.future), linear.flatten(2)]
+        context = self._context(given.future)
+        if len(context) < len(linear):  # that of all components
+            context = context.repeat_interleave(len(linear) // len(context), dim=0)
+        parts = [shares[:, : self.horizon], context, linear.flatten(2)]
         effects = torch.zeros_like(linear[..., 0]) if given.effects is None else given.effects
         parts += [effects.clamp(-LARGEST_EFFECT, LARGEST_EFFECT), self._same_phase(given.target)]
         ahead = torch.arange(self.horizon, device=linear.device, dtype=linear.dtype) / self.horizon
