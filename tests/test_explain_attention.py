@@ -237,6 +237,24 @@ def test_plots_lie_on_the_time_axis(tiny_model, waves, index):
 
 
 @pytest.mark.usefixtures("figures")
+def test_titles_say_horizon_unit_and_number_of_inputs(tiny_model, waves):
+    result = InformerExplainer(tiny_model(LENGTH).fit(waves(60))).explain(horizons=[1, 2])
+    window, bars, steps = result.plot_importance(2, num_inputs=1).axes
+    assert window.get_title() == "look-back, and the forecast of wave_0 2 steps ahead"
+    count = len(result.get_shares(2))
+    assert steps.get_title() == (
+        f"what each step adds 2 steps ahead, in units of wave_0: the largest 1 of {count} inputs"
+    )
+    assert "2 steps ahead" in bars.get_title(loc="right")
+    (lags,) = steps.child_axes
+    names = [label.get_text() for label in lags.get_xticklabels()]
+    seen = lags.convert_xunits(waves(60).time_index[-LENGTH:])
+    assert "0" in names
+    assert [seen[int(name) - 1] for name in names] == lags.get_xticks().tolist()
+    assert "1 to 2 steps ahead, on average" in result.plot_importance().axes[0].get_title()
+
+
+@pytest.mark.usefixtures("figures")
 def test_an_explanation_of_several_series_gives_lists(tiny_model, waves):
     series = [waves(60, 2), waves(50, 2, seed=1)]
     model = tiny_model(16, channel_independent=True).fit(series)

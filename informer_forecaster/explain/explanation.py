@@ -165,6 +165,7 @@ class Explanation:
             self.importance(horizon, component),
             self.shares(horizon, component),
             check_integer("num_inputs", num_inputs, minimum=1),
+            self.horizons if horizon is None else (horizon,),
         )
 
     def plot_sparsity(

@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from .attention_map import AttentionMap
 
@@ -27,6 +28,7 @@ def draw_importance(
     importance: pd.DataFrame,
     shares: pd.Series[float],
     num_inputs: int,
+    horizons: tuple[int, ...],
 ) -> Figure:
     """Draw the window, what each step adds, and the share of each input.
 
@@ -42,7 +44,10 @@ def draw_importance(
         Share of each input, the largest first.
     num_inputs : int
         Inputs drawn over time.
+    horizons : tuple of int
+        Which steps ahead are explained.
     """
+    ahead = _name_steps(horizons)
     figure, axes = plt.subplot_mosaic(
         [["window", "shares"], ["steps", "shares"]],
         figsize=(11, 6),
@@ -56,18 +61,25 @@ def draw_importance(
     window.plot(
         stamps(forecast.index), forecast, "k.", markersize=5, label=f"forecast of {forecast.name}"
     )
-    window.set_title("look-back, and the forecast that is explained")
-    drawn = [name for name in shares.index if name in importance.columns][:num_inputs]
-    for name in drawn:
+    window.set_title(f"look-back, and the forecast of {forecast.name} {ahead}")
+    inputs = [name for name in shares.index if name in importance.columns]
+    for name in inputs[:num_inputs]:
         steps.plot(stamps(importance.index), importance[name], linewidth=1.0, label=name)
     steps.axhline(0.0, color="black", linewidth=0.5)
-    steps.set_title("what each step adds to it")
+    drawn = "all" if num_inputs >= len(inputs) else f"the largest {num_inputs} of"
+    steps.set_title(
+        f"what each step adds {ahead}, in units of {forecast.name}: {drawn} {len(inputs)} inputs"
+    )
+    _count_lags(steps, history.index)
     for axis in (window, steps):
         axis.axvline(stamps(history.index)[-1], **_ORIGIN)
         axis.legend(frameon=False, fontsize="small")
         _date(axis, importance.index)
-    bars.barh(shares.index[::-1].astype(str), shares[::-1], color="tab:blue")
-    bars.set_title("share of each input")
+    drawn_bars = bars.barh(shares.index[::-1].astype(str), shares[::-1], color="tab:blue")
+    bars.bar_label(drawn_bars, fmt="{:.0%}", padding=3, fontsize="small")
+    bars.margins(x=0.2)
+    bars.set_title(f"share of each input,\n{ahead}", loc="right")
+    bars.xaxis.set_major_formatter(PercentFormatter(1.0))
     _finish(window, steps, bars)
     return figure
 
@@ -107,7 +119,7 @@ def draw_sparsity(attention: AttentionMap, channel: str | None) -> Figure:
     ranked.set_xlabel("rank of the query")
     over_time.set_title(f"{attention.name}: sparsity of the queries (dots: active)")
     over_time.legend(frameon=False, fontsize="small", ncols=min(num_heads, 4))
-    over_time.set_ylabel("sparsity measurement")
+    over_time.set_ylabel("sparsity measurement, in units of a score")
     _date(over_time, pd.Index(attention.queries["time"]))
     _finish(over_time, ranked)
     return figure
@@ -138,7 +150,7 @@ def draw_attention(attention: AttentionMap, head: int, channel: str | None) -> F
     kept = "all queries" if len(table) == len(attention.queries) else "kept queries"
     axis.set_title(f"{attention.name}, head {head}: attention of {kept}")
     _date(axis, pd.Index(attention.keys["time"]))
-    figure.colorbar(mesh, ax=axis, label="weight")
+    figure.colorbar(mesh, ax=axis, label="weight; a row sums to 1")
     return figure
 
 
@@ -148,6 +160,26 @@ def _date(axis: Axes, times: pd.Index[Any]) -> None:
         locator = AutoDateLocator()
         axis.xaxis.set_major_locator(locator)
         axis.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+
+
+def _name_steps(horizons: tuple[int, ...]) -> str:
+    """Say which steps are explained."""
+    if len(horizons) > 1:
+        return f"{horizons[0]} to {horizons[-1]} steps ahead, on average"
+    return f"{horizons[0]} step{'s' * (horizons[0] > 1)} ahead"
+
+
+def _count_lags(axis: Axes, lookback: pd.Index[Any]) -> None:
+    """Count the steps of the look-back above an axis, 0 being the last one that was seen."""
+    times = stamps(lookback)
+    first = 1 - len(times)
+    ticks = MaxNLocator(nbins=10, integer=True).tick_values(first, 0)
+    lags = [int(lag) for lag in ticks if first <= lag <= 0]
+    above = axis.secondary_xaxis("top")
+    above.set_xticks(above.convert_xunits(times[[lag - first for lag in lags]]), map(str, lags))
+    above.tick_params(labelsize="small")
+    above.set_xlabel("lag: steps from the last value that was seen", fontsize="small")
+    above.spines["top"].set_visible(False)
 
 
 def _finish(*axes: Axes) -> None:
