@@ -11,7 +11,7 @@ PYTEST := $(RUN) -m pytest -n $(WORKERS) --dist loadfile
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-lowest test-newest coverage reliability audit lint format docs clean
+.PHONY: help demo test test-all test-lowest test-newest coverage reliability notebooks audit lint format docs clean
 
 help:
 	@echo "make demo      fit, backtest and forecast real data, and draw the chart"
@@ -21,6 +21,7 @@ help:
 	@echo "make test-newest  the same with the newest ones"
 	@echo "make coverage  the tests, and the share of the package's lines that they run"
 	@echo "make reliability  inject every fault, and write docs/reliability.md"
+	@echo "make notebooks  run the notebooks, and keep what they print and draw"
 	@echo "make audit     look the installed versions up among the known vulnerabilities"
 	@echo "make lint      formatting, lint rules and types"
 	@echo "make format    apply the formatting and the safe fixes"
@@ -84,6 +85,9 @@ reliability: $(INSTALLED)
 	RELIABILITY_RESULTS=docs/reliability/results.csv $(RUN) -m pytest $(RELIABILITY)
 	$(RUN) docs/reliability/page.py
 
+notebooks: $(INSTALLED)
+	$(RUN) docs/notebooks/execute.py
+
 audit:
 	$(PYTHON) -m venv build/audit
 	build/audit/bin/python -m pip install --disable-pip-version-check --quiet pip-audit
@@ -103,4 +107,4 @@ docs: $(INSTALLED)
 	@echo "docs/_build/index.html"
 
 clean:
-	rm -rf $(VENV) $(VENV)-lowest $(VENV)-newest build dist docs/_build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-lowest $(VENV)-newest build dist docs/_build docs/jupyter_execute *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

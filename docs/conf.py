@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tomllib
+from pathlib import Path
 from typing import Any
 
 from docutils import nodes
@@ -12,13 +14,18 @@ from sphinx.writers.html5 import HTML5Translator
 
 from informer_forecaster import __version__
 
-project = "informer-forecaster"
+PYPROJECT = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+project = PYPROJECT["name"]
 author = "the informer-forecaster contributors"
 release = version = __version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "numpydoc", "sphinx_copybutton"]
+# myst_nb reads Markdown as well as notebooks.
+extensions = ["myst_nb", "sphinx.ext.autodoc", "numpydoc", "sphinx_copybutton"]
 # Folders of scripts and data, and what a build leaves behind.
-exclude_patterns = ["_build", "benchmarks", "examples", "figures"]
+exclude_patterns = ["_build", "jupyter_execute", "benchmarks", "examples", "figures"]
+
+# docs/notebooks/execute.py keeps the outputs in the notebooks; a test runs and compares them.
+nb_execution_mode = "off"
 
 myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
@@ -41,6 +48,16 @@ python_maximum_signature_line_length = 88
 copybutton_prompt_text = ">>> "
 html_theme = "furo"
 html_title = f"{project} {release}"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_logo = html_favicon = "_static/logo.svg"
+myst_html_meta = {"description lang=en": PYPROJECT["description"]}
+# Each page links to its source; docs/releasing.md says when the address is filled in.
+html_theme_options = {
+    "source_repository": PYPROJECT["urls"]["Repository"],
+    "source_branch": "main",
+    "source_directory": "docs/",
+}
 html_copy_source = False
 html_show_copyright = False
 html_math_renderer = "mathml"

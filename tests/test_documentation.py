@@ -21,12 +21,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from printed import assert_prints
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(
     page
     for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
-    if not any(part.startswith(("_build", ".")) for part in page.relative_to(ROOT).parts)
+    if not any(
+        part.startswith(("_build", "jupyter_execute", ".")) for part in page.relative_to(ROOT).parts
+    )
 )
 WITH_PYTHON = [page for page in PAGES if "```py" in page.read_text(encoding="utf-8")]
 FENCE = re.compile(
@@ -35,7 +38,6 @@ FENCE = re.compile(
 LINK = re.compile(
     r"!?\[[^\]]*\]\(\s*<?([^)\s>]+)>?[^)]*\)|<(?:a|img)\b[^>]*?(?:href|src)=\"([^\"]+)\""
 )
-NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 MACHINE_PATH = re.compile(r"(?<![\w./-])/(?:home|root|Users|work|opt|mnt|tmp)/\w")
 
 
@@ -70,19 +72,6 @@ def blocks(text: str) -> list[Block]:
         found.append(Block(info, code, text.count("\n", 0, match.start("code"))))
         end = match.end()
     return found
-
-
-def assert_prints(printed: str, shown: str) -> None:
-    """Compare what a block printed with what the page shows: words exactly, numbers to a tenth.
-
-    What a network learns differs from processor to processor.
-    """
-    words, numbers = zip(
-        *((NUMBER.split(t), NUMBER.findall(t)) for t in (printed, shown)), strict=True
-    )
-    assert [w.split() for w in words[0]] == [w.split() for w in words[1]], printed
-    got, expected = ([float(one) for one in each] for each in numbers)
-    assert got == pytest.approx(expected, rel=0.1, abs=0.02), printed
 
 
 def is_run(block: Block) -> bool:
@@ -157,7 +146,9 @@ def test_no_file_names_a_path_of_one_machine():
     files = [ROOT / name for name in ("pyproject.toml", "constraints.txt", "Makefile", ".ci/run")]
     for folder in ("informer_forecaster", "adapters", "tests", "docs", ".ci"):
         files += [
-            p for p in (ROOT / folder).rglob("*") if p.suffix in {".py", ".md", ".toml", ".sh"}
+            p
+            for p in (ROOT / folder).rglob("*")
+            if p.suffix in {".py", ".md", ".ipynb", ".toml", ".sh"}
         ]
     found = [
         f"{name_of(file)}: {line.strip()}"
