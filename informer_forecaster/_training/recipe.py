@@ -140,9 +140,8 @@ def fuse_on_a_cpu(optimizer: torch.optim.Optimizer) -> None:
     a network of a few thousand weights that takes a sixth of the training.
     """
     for group in optimizer.param_groups:
-        chosen = any(
-            group.get(name) for name in ("foreach", "fused", "capturable", "differentiable")
-        )
+        ways = ("foreach", "capturable", "differentiable")
+        chosen = group.get("fused") is not None or any(group.get(way) for way in ways)
         on_cpu = all(weight.device.type == "cpu" for weight in group["params"])
         if type(optimizer) is torch.optim.Adam and on_cpu and not chosen:
             group["fused"] = True
