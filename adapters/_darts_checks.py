@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -186,16 +186,21 @@ def check_training_data(model: InformerModel, given: Arguments) -> None:
 
 def check_device(model: InformerModel, given: Arguments) -> None:
     """Raise if the model's own trainer would ask for a device that this machine lacks."""
-    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    present["gpu"] = any(present.values())
-    accelerator = model.trainer_params.get("accelerator")
-    lacks = isinstance(accelerator, str) and not present.get(accelerator, True)
-    if lacks and given.get("trainer") is None:
+    if given.get("trainer") is None and lacks_device(model.trainer_params):
         raise ValueError(
-            f"`pl_trainer_kwargs` asks for accelerator={accelerator!r}, and there is no such "
+            "`pl_trainer_kwargs` asks for accelerator="
+            f"{model.trainer_params['accelerator']!r}, and there is no such "
             "device on this machine. Leave out `accelerator` or use 'cpu' or 'auto'; for a model "
             "that was trained elsewhere, call `to_cpu()` or give `pl_trainer_kwargs` to `load`."
         )
+
+
+def lacks_device(trainer: Mapping[str, Any]) -> bool:
+    """Whether the trainer's arguments name a GPU, and this machine has none of its kind."""
+    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    present["gpu"] = any(present.values())
+    accelerator = trainer.get("accelerator")
+    return isinstance(accelerator, str) and not present.get(accelerator, True)
 
 
 def largest_value(

@@ -13,13 +13,11 @@ import pandas as pd
 from informer_forecaster._network.config import LARGEST_VALUE
 
 from ._sktime_time import (
-    THE_SERIES,
     TO_PERIOD,
     Step,
     Times,
     calendar_of,
     check_kind,
-    check_labels,
     check_steps,
     is_whole,
     labels_after,
@@ -29,7 +27,6 @@ from ._sktime_time import (
     span_of,
     step_of,
     to_stamps,
-    without_row,
 )
 from .time_features import TimeFeatures
 
@@ -71,7 +68,7 @@ def split_series(argument: str, table: pd.DataFrame | None) -> dict[Key, pd.Data
 
 def name_of(key: Key) -> str:
     """How messages call a series."""
-    return THE_SERIES if not key else f"series {key[0] if len(key) == 1 else key!r}"
+    return "the series" if not key else f"series {key[0] if len(key) == 1 else key!r}"
 
 
 def label_rows(labels: Mapping[Key, Times], names: list[Hashable]) -> Times:
@@ -192,15 +189,17 @@ class Instance:
         """Add exogenous rows; they replace those of the same time stamps."""
         if rows is None:
             return self
-        rows = self._checked(rows)
+        check_kind(rows.index, self.y.index, "X", self.name)
+        if not rows.index.is_unique:
+            raise ValueError(
+                f"`X` must have one row a time stamp; {self.name} has more at "
+                f"{listed(rows.index[rows.index.duplicated()].unique())}. Keep one of each: "
+                "`X[~X.index.duplicated()]`."
+            )
+        check_finite(rows, "X", self.name)
+        rows = rows.astype(np.float64)
         X = rows if self.X is None else rows.combine_first(self.X)[self.X.columns]
         return replace(self, X=X)
-
-    def _checked(self, rows: pd.DataFrame) -> pd.DataFrame:
-        check_kind(rows.index, self.y.index, "X", self.name)
-        check_labels(rows.index, self.y.index[0], self.step, "X", self.name)
-        check_finite(rows, "X", self.name)
-        return rows.astype(np.float64)
 
     def extend(self, new: Instance, enough: int) -> Instance:
         """Append the rows of ``new``, which replace those of the same and of later time stamps.
@@ -208,15 +207,14 @@ class Instance:
         Where a gap lies between the two, ``new`` stands alone if it has ``enough`` rows.
         """
         y = pd.concat([self.y.loc[self.y.index < new.y.index[0]], new.y])
-        if len(new.y) < enough:
-            check_labels(y.index, y.index[0], self.step, "y", self.name)
-            if missing := without_row(y.index, self.step):
-                raise ValueError(
-                    f"`y` must go on where the known rows of {self.name} end, or hold the {enough} "
-                    f"rows of a look-back window; got {len(new.y)} from {new.y.index[0]}, and none "
-                    f"at {missing}. Give the rows between, or more."
-                )
-        return replace(self.with_known(new.X), y=y if is_whole(y.index, self.step) else new.y)
+        goes_on = is_whole(y.index, self.step)
+        if not goes_on and len(new.y) < enough:
+            raise ValueError(
+                f"`y` must go on where the known rows of {self.name} end, {self.y.index[-1]}, by "
+                f"whole steps, or hold the {enough} rows of a look-back window; got {len(new.y)} "
+                f"from {new.y.index[0]}. Give the rows between, or more."
+            )
+        return replace(self.with_known(new.X), y=y if goes_on else new.y)
 
 
 def make_instances(
@@ -235,7 +233,7 @@ def make_instances(
     instances = {}
     for key, table in tables.items():
         name = name_of(key)
-        check_steps(table.index, step, "y", name)
+        check_steps(table.index, step, name)
         check_finite(table, "y", name)
         if X is not None and key not in exogenous:
             raise ValueError(f"`X` must hold the same series as `y`; {name} is missing from it.")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import inspect
 import logging
 import math
 import warnings
@@ -23,8 +22,8 @@ import torch
 from darts import TimeSeries
 from tqdm.auto import tqdm  # type: ignore[import-untyped]
 
+from ._darts_checks import lacks_device
 from ._sktime_frames import Arrays, Columns, Float32Array, Float64Array, Instance, Key
-from ._sktime_parameters import nearest
 from ._sktime_time import Positions, labels_after
 
 if TYPE_CHECKING:
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
 Trainer = Mapping[str, Any]  # arguments of Lightning's trainer
 Scales = dict[Key, Any]  # center and scale of each series, (2, C)
 
-_FORMAT = 2
 _LOGGERS = ("darts", "pytorch_lightning", "lightning.pytorch", "lightning.fabric")
 _CHATTY = r"pytorch_lightning|lightning_fabric|torch\.utils\.data"
 _PATIENCE = 3.0  # seconds after which a training shows how far it is
@@ -118,30 +116,18 @@ class SharedNetwork:
                 f"{max(len(one.y) for one in instances)}. Give a longer series or choose shorter "
                 "lengths."
             )
-        _check_names(trainer)
         # Callbacks hold state: a second run with the same ones would stop where the first did.
-        arguments = copy.deepcopy(dict(trainer))
-        if self.epochs_trained:
-            arguments = _available(arguments)
-        elif _lacks_device(arguments):
-            raise ValueError(
-                f"`pl_trainer_kwargs` asks for accelerator={arguments['accelerator']!r}, and there "
-                "is no GPU on this machine; leave out `accelerator` in `pl_trainer_kwargs` or use "
-                "'cpu'."
-            )
+        arguments = copy.deepcopy(_available(trainer) if self.epochs_trained else dict(trainer))
         if progress:
             arguments["callbacks"] = [*arguments.get("callbacks", ()), _Progress()]
+        self.model.trainer_params = arguments
         series = _as_series([self.columns.arrays(one) for one in training])
         held_back = _as_series([self.columns.arrays(one) for one in validation])
+        if validation:
+            series |= {f"val_{name}": found for name, found in held_back.items()}
         with _quiet():
-            runner = pl.Trainer(max_epochs=epochs, **arguments)
-            self.model.fit(
-                **series,
-                **{f"val_{name}": found for name, found in held_back.items() if validation},
-                trainer=runner,
-                epochs=epochs,
-            )
-        self.epochs_trained = runner.current_epoch
+            self.model.fit(**series, epochs=epochs)
+        self.epochs_trained = self.model.trainer.current_epoch
         self._forget()
         return [one.name for one in instances if len(one.y) < self.rows_needed]
 
@@ -175,11 +161,12 @@ class SharedNetwork:
             self._window(one, int(steps[key].max()), num_chunks * length)
             for key, one in instances.items()
         ]
-        arguments = _on_one_device(_available(trainer))
+        # What a training needs besides would be asked at each step of a forecast too.
+        self.model.trainer_params = _available(trainer, "callbacks")
         chunks: list[list[Float32Array]] = []
         with _quiet():
             for _ in range(num_chunks):
-                chunks.append(self._forecast_chunk(windows, arguments))
+                chunks.append(self._forecast_chunk(windows))
                 windows = [
                     window._replace(target=np.r_[window.target, chunk[..., self._middle]])
                     for window, chunk in zip(windows, chunks[-1], strict=True)
@@ -259,12 +246,11 @@ class SharedNetwork:
         rows = self.input_chunk_length
         return self.columns.arrays(instance.between(-rows, ahead=True), rows, known, ahead)
 
-    def _forecast_chunk(self, windows: Sequence[Arrays], trainer: Trainer) -> list[Float32Array]:
+    def _forecast_chunk(self, windows: Sequence[Arrays]) -> list[Float32Array]:
         """Forecast one output chunk of each window, ``(H, C, P)``."""
         forecasts = self.model.predict(
             n=self.output_chunk_length,
             **_as_series(windows),
-            trainer=pl.Trainer(**trainer),
             predict_likelihood_parameters=self.quantiles is not None,
             show_warnings=False,
             random_state=0,
@@ -288,17 +274,11 @@ class SharedNetwork:
                     setattr(part, name, None)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "format": _FORMAT, "module": self.model.model}
+        return {**self.__dict__, "module": self.model.model}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        if state.get("format") != _FORMAT:
-            raise ValueError(
-                f"the network was saved in format {state.get('format')!r}, and this version of "
-                f"informer-forecaster reads format {_FORMAT}. Load it with the version that saved "
-                "it, or fit again."
-            )
-        self.__dict__.update({k: v for k, v in state.items() if k not in ("format", "module")})
-        self.model.model = state["module"]
+        self.model, self.model.model = state["model"], state.pop("module")
+        self.__dict__.update(state)
 
 
 class _Progress(pl.Callback):
@@ -337,47 +317,15 @@ def _as_series(arrays: Sequence[Arrays]) -> dict[str, list[TimeSeries] | None]:
     }
 
 
-def _check_names(trainer: Trainer) -> None:
-    """Raise if Lightning's trainer lacks one of the arguments."""
-    known = list(inspect.signature(pl.Trainer.__init__).parameters)[1:]
-    for name in trainer:
-        if name not in known:
-            raise ValueError(
-                f"`pl_trainer_kwargs` must hold arguments of Lightning's trainer; got {name!r}."
-                f"{nearest(name, known)}"
-            )
-
-
-def _available(trainer: Trainer) -> dict[str, Any]:
+def _available(trainer: Trainer, *unwanted: str) -> dict[str, Any]:
     """The trainer's arguments, on another device where this machine lacks the one they name.
 
     So that a network that was trained on a GPU forecasts, and trains on, on any machine.
     """
-    if not _lacks_device(trainer):
-        return dict(trainer)
-    return {**_without(trainer, "strategy", "num_nodes"), "accelerator": "auto", "devices": 1}
-
-
-def _lacks_device(trainer: Trainer) -> bool:
-    """Whether the trainer's arguments name a GPU, and this machine has none of its kind."""
-    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    present["gpu"] = any(present.values())
-    accelerator = trainer.get("accelerator")
-    return isinstance(accelerator, str) and not present.get(accelerator, True)
-
-
-def _on_one_device(trainer: Trainer) -> dict[str, Any]:
-    """The trainer's arguments for a forecast: the first of its devices, and no callbacks.
-
-    Several devices would each return the forecasts of a share of the series.
-    """
-    devices = trainer.get("devices")
-    first = devices[:1] if isinstance(devices, list | tuple) and devices else 1
-    return {**_without(trainer, "callbacks", "strategy", "num_nodes"), "devices": first}
-
-
-def _without(trainer: Trainer, *names: str) -> dict[str, Any]:
-    return {name: value for name, value in trainer.items() if name not in names}
+    lacks = lacks_device(trainer)
+    dropped = {*unwanted, "strategy", "num_nodes"} if lacks else unwanted
+    kept = {name: value for name, value in trainer.items() if name not in dropped}
+    return {**kept, "accelerator": "auto", "devices": 1} if lacks else kept
 
 
 @contextlib.contextmanager

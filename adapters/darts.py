@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import wraps
 from numbers import Integral
-from typing import Any, Literal, Self, TypeAlias, TypeVar
+from typing import Any, Literal, Self, TypeAlias
 
 import pandas as pd
 import torch
@@ -16,7 +15,6 @@ from darts import TimeSeries
 from darts.dataprocessing.encoders import SequentialEncoder
 from darts.models.forecasting.pl_forecasting_module import PLForecastingModule
 from darts.models.forecasting.torch_forecasting_model import (
-    MixedCovariatesTorchModel,
     TorchForecastingModel,
 )
 from darts.typing import TimeSeriesLike
@@ -33,6 +31,7 @@ from informer_forecaster._network.config import (
     SIZES,
     check_integer,
 )
+from informer_forecaster._threads import one_at_a_time
 from informer_forecaster._training.recipe import stops_by_itself
 
 from ._darts_calendar import CALENDAR_CLASSES, fit_lengths, make_encoders, suitable_features
@@ -54,20 +53,16 @@ from ._darts_likelihoods import moves_with_the_series
 from ._darts_module import _InformerModule
 from ._darts_private import LoadsWeights
 from ._darts_series import INPUTS, as_list, check_type
-from ._one_at_a_time import one_at_a_time
 from .pretrained import load_model, save_model
 from .time_features import FloatArray, TimeFeatures
 
-Method = TypeVar("Method", bound=Callable[..., object])
 Backtest: TypeAlias = TimeSeries | list[TimeSeries] | list[list[TimeSeries]]
 
 
-def _described_by(method: Callable[..., object]) -> Callable[[Method], Method]:
-    """Give a method the signature and the documentation of Darts' own."""
-    described: Any = wraps(method)
-    return described
-
-
+@one_at_a_time(
+    *("fit", "fit_from_dataset", "lr_find", "to_onnx"),
+    *("predict", "predict_from_dataset", "historical_forecasts"),
+)
 class InformerModel(LoadsWeights, SavedWholeModel):
     """The Informer of Zhou et al. (AAAI 2021) as a Darts model; see its constructor."""
 
@@ -413,8 +408,6 @@ class InformerModel(LoadsWeights, SavedWholeModel):
 
     # Public doors: checks, before Darts begins to work
 
-    @one_at_a_time
-    @_described_by(MixedCovariatesTorchModel.fit)
     def fit(self, series: TimeSeriesLike, *args: object, **kwargs: object) -> Self:
         """Check what is given and train."""
         given = arguments_of(super().fit, series, *args, **kwargs)
@@ -422,16 +415,12 @@ class InformerModel(LoadsWeights, SavedWholeModel):
             super().fit(**given)
         return self
 
-    @one_at_a_time
-    @_described_by(MixedCovariatesTorchModel.lr_find)
     def lr_find(self, series: TimeSeriesLike, *args: object, **kwargs: object) -> object:
         """Check what is given and try learning rates."""
         given = arguments_of(super().lr_find, series, *args, **kwargs)
         with self._learning(given):
             return super().lr_find(**given)
 
-    @one_at_a_time
-    @_described_by(MixedCovariatesTorchModel.fit_from_dataset)
     def fit_from_dataset(
         self, train_dataset: TorchTrainingDataset, *args: object, **kwargs: object
     ) -> Self:
@@ -457,8 +446,6 @@ class InformerModel(LoadsWeights, SavedWholeModel):
             self.model.count_epochs_of_the_best()
         return self
 
-    @one_at_a_time
-    @_described_by(MixedCovariatesTorchModel.predict)
     def predict(
         self, n: int, series: TimeSeriesLike | None = None, *args: object, **kwargs: object
     ) -> TimeSeriesLike:
@@ -474,8 +461,6 @@ class InformerModel(LoadsWeights, SavedWholeModel):
         warn_of_equal_paths(self, given)
         return in_given_order(super().predict(**given), series, orders)
 
-    @one_at_a_time
-    @_described_by(MixedCovariatesTorchModel.historical_forecasts)
     def historical_forecasts(
         self, series: TimeSeriesLike, *args: object, **kwargs: object
     ) -> Backtest:
@@ -487,8 +472,6 @@ class InformerModel(LoadsWeights, SavedWholeModel):
             orders = prepare_forecast(self, given)
         return in_given_order(super().historical_forecasts(**given), series, orders)
 
-    @one_at_a_time
-    @_described_by(MixedCovariatesTorchModel.predict_from_dataset)
     def predict_from_dataset(
         self, n: int, dataset: TorchInferenceDataset, *args: object, **kwargs: object
     ) -> list[TimeSeries] | tuple[FloatArray, list[object], list[object]]:
@@ -563,8 +546,6 @@ class InformerModel(LoadsWeights, SavedWholeModel):
 
     # Exchange: files that hold data only, and are read without unpickling
 
-    @one_at_a_time
-    @_described_by(MixedCovariatesTorchModel.to_onnx)
     def to_onnx(self, path: str | None = None, **kwargs: Any) -> None:
         """Export in single precision, as no runtime has a convolution in another one."""
         module = self.model
@@ -616,7 +597,6 @@ class InformerModel(LoadsWeights, SavedWholeModel):
         save_model(self, directory)
 
     @classmethod
-    @one_at_a_time
     def from_pretrained(cls, directory: str | os.PathLike[str], **kwargs: Any) -> Self:
         """Make the model that :meth:`save_pretrained` wrote, without unpickling anything.
 

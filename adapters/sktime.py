@@ -6,7 +6,7 @@ import copy
 import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -19,6 +19,7 @@ from sktime.utils.warnings import warn
 
 from informer_forecaster._network import InformerConfig
 from informer_forecaster._network.config import N_EPOCHS, PATIENCE
+from informer_forecaster._threads import one_at_a_time
 
 from ._files import FilePath, check_archive, flush
 from ._sktime_frames import (
@@ -41,10 +42,9 @@ from ._sktime_parameters import (
     complete_quantiles,
     given_rate,
     interpolate_quantiles,
-    nearest,
     plain_parameters,
 )
-from ._sktime_private import Fh, GuardedForecaster, Table, one_at_a_time
+from ._sktime_private import Fh, GuardedForecaster, Table
 from ._sktime_time import (
     Positions,
     Step,
@@ -66,6 +66,11 @@ if TYPE_CHECKING:
 _NOT_THE_CALLER = ("informer_forecaster.", "sktime.", "contextlib")
 
 
+@one_at_a_time(
+    *("fit", "pretrain", "update", "explain", "fit_predict", "update_predict_single"),
+    *("predict", "predict_quantiles", "predict_interval", "predict_var", "predict_proba"),
+)
+@dataclass(eq=False, repr=False)
 class InformerForecaster(GuardedForecaster):
     """The Informer [1]_ as a forecaster: one network for a series, a panel or a hierarchy.
 
@@ -221,82 +226,42 @@ class InformerForecaster(GuardedForecaster):
     # The rows that a forecast needs are kept here, in `_context`; sktime 1.3 keeps none itself.
     _config = {"remember_data": False}  # noqa: RUF012 - sktime reads a plain dict
 
-    def __init__(
-        self,
-        input_chunk_length: int = 96,
-        output_chunk_length: int | None = None,
-        d_model: int | None = InformerConfig.d_model,
-        nhead: int = InformerConfig.nhead,
-        num_encoder_layers: int = InformerConfig.num_encoder_layers,
-        num_decoder_layers: int = InformerConfig.num_decoder_layers,
-        dim_feedforward: int | None = InformerConfig.dim_feedforward,
-        dropout: float | None = InformerConfig.dropout,
-        activation: str = InformerConfig.activation,
-        attention: str = InformerConfig.attention,
-        sampling_factor: int = InformerConfig.sampling_factor,
-        sparsity: str = InformerConfig.sparsity,
-        distil: bool = InformerConfig.distil,
-        num_encoder_stacks: int = InformerConfig.num_encoder_stacks,
-        start_token_length: int | None = InformerConfig.start_token_length,
-        patch_length: int | None = InformerConfig.patch_length,
-        channel_independent: bool = InformerConfig.channel_independent,
-        covariate_effects: bool = InformerConfig.covariate_effects,
-        lookback_skip: bool = InformerConfig.lookback_skip,
-        decoder_causal: bool = InformerConfig.decoder_causal,
-        padding_mode: str = InformerConfig.padding_mode,
-        use_reversible_instance_norm: bool = True,
-        n_epochs: int = N_EPOCHS,
-        batch_size: int = 32,
-        lr: float | None = None,
-        early_stopping_patience: int | None = PATIENCE,
-        validation_fraction: float | None = None,
-        quantiles: tuple[float, ...] | None = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95),
-        scaler: str | None = "standard",
-        time_features: bool | Literal["all"] = True,
-        past_covariates: tuple[Any, ...] | None = None,
-        update_epochs: int = 5,
-        fit_after_pretrain: str = "zero-shot",
-        random_state: int | None = None,
-        pl_trainer_kwargs: dict[str, Any] | None = None,
-        verbose: bool = True,
-    ) -> None:
-        self.input_chunk_length = input_chunk_length
-        self.output_chunk_length = output_chunk_length
-        self.d_model = d_model
-        self.nhead = nhead
-        self.num_encoder_layers = num_encoder_layers
-        self.num_decoder_layers = num_decoder_layers
-        self.dim_feedforward = dim_feedforward
-        self.dropout = dropout
-        self.activation = activation
-        self.attention = attention
-        self.sampling_factor = sampling_factor
-        self.sparsity = sparsity
-        self.distil = distil
-        self.num_encoder_stacks = num_encoder_stacks
-        self.start_token_length = start_token_length
-        self.patch_length = patch_length
-        self.channel_independent = channel_independent
-        self.covariate_effects = covariate_effects
-        self.lookback_skip = lookback_skip
-        self.decoder_causal = decoder_causal
-        self.padding_mode = padding_mode
-        self.use_reversible_instance_norm = use_reversible_instance_norm
-        self.n_epochs = n_epochs
-        self.batch_size = batch_size
-        self.lr = lr
-        self.early_stopping_patience = early_stopping_patience
-        self.validation_fraction = validation_fraction
-        self.quantiles = quantiles
-        self.scaler = scaler
-        self.time_features = time_features
-        self.past_covariates = past_covariates
-        self.update_epochs = update_epochs
-        self.fit_after_pretrain = fit_after_pretrain
-        self.random_state = random_state
-        self.pl_trainer_kwargs = pl_trainer_kwargs
-        self.verbose = verbose
-        super().__init__()
+    input_chunk_length: int = 96
+    output_chunk_length: int | None = None
+    d_model: int | None = InformerConfig.d_model
+    nhead: int = InformerConfig.nhead
+    num_encoder_layers: int = InformerConfig.num_encoder_layers
+    num_decoder_layers: int = InformerConfig.num_decoder_layers
+    dim_feedforward: int | None = InformerConfig.dim_feedforward
+    dropout: float | None = InformerConfig.dropout
+    activation: str = InformerConfig.activation
+    attention: str = InformerConfig.attention
+    sampling_factor: int = InformerConfig.sampling_factor
+    sparsity: str = InformerConfig.sparsity
+    distil: bool = InformerConfig.distil
+    num_encoder_stacks: int = InformerConfig.num_encoder_stacks
+    start_token_length: int | None = InformerConfig.start_token_length
+    patch_length: int | None = InformerConfig.patch_length
+    channel_independent: bool = InformerConfig.channel_independent
+    covariate_effects: bool = InformerConfig.covariate_effects
+    lookback_skip: bool = InformerConfig.lookback_skip
+    decoder_causal: bool = InformerConfig.decoder_causal
+    padding_mode: str = InformerConfig.padding_mode
+    use_reversible_instance_norm: bool = True
+    n_epochs: int = N_EPOCHS
+    batch_size: int = 32
+    lr: float | None = None
+    early_stopping_patience: int | None = PATIENCE
+    validation_fraction: float | None = None
+    quantiles: tuple[float, ...] | None = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
+    scaler: str | None = "standard"
+    time_features: bool | Literal["all"] = True
+    past_covariates: tuple[Any, ...] | None = None
+    update_epochs: int = 5
+    fit_after_pretrain: str = "zero-shot"
+    random_state: int | None = None
+    pl_trainer_kwargs: dict[str, Any] | None = None
+    verbose: bool = True
 
     def __dynamic_tags__(self) -> None:
         """Set the tags that depend on parameters."""
@@ -307,9 +272,8 @@ class InformerForecaster(GuardedForecaster):
             }
         )
 
-    def __post_init__(self) -> None:
-        """Check the parameters."""
-        super().__post_init__()
+    def check_parameters(self) -> None:
+        """Raise unless each parameter is in its range."""
         check_parameters(self._plain_parameters)
 
     @property
@@ -336,19 +300,11 @@ class InformerForecaster(GuardedForecaster):
         InformerForecaster
             Itself, no longer fitted.
         """
-        known = self.get_param_names()
-        for name in params:
-            if name not in known:
-                raise ValueError(
-                    f"`{name}` must be a parameter of {type(self).__name__}: "
-                    f"{', '.join(known)}.{nearest(name, known)}"
-                )
-        if not hasattr(self, "pretrained_model_") or not params:
-            return super().set_params(**params)
-        is_use = params.keys() <= AFTER_TRAINING
-        with self.unchanged_by_errors(), self.keeping_network() if is_use else nullcontext():
-            super().set_params(**params)
-        if not is_use:
+        network = getattr(self, "pretrained_model_", None)
+        super().set_params(**params)  # forgets it
+        if network is not None and params.keys() <= AFTER_TRAINING:
+            self.take_pretrained(network)
+        elif network is not None:
             names = ", ".join(f"`{name}`" for name in params if name not in AFTER_TRAINING)
             warn(
                 f"the pretrained network is forgotten, as it was made with another {names}. Call "
@@ -358,7 +314,6 @@ class InformerForecaster(GuardedForecaster):
             )
         return self
 
-    @one_at_a_time
     @business_periods_allowed()
     def explain(self, fh: Fh = None, X: Table = None) -> Explanation | dict[Any, Explanation]:
         """Explain the point forecasts: which rows and columns they rest on, and the attention.

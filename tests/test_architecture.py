@@ -42,8 +42,8 @@ LAYERS = (
         DARTS | {"sktime", "skbase", "tqdm"},
     ),
 )
-# What every layer may use: the package's own face, and checks of arguments.
-SHARED = (PACKAGE, f"{PACKAGE}._checks")
+# What every layer may use: the package's own face, checks of arguments, and locks.
+SHARED = (PACKAGE, f"{PACKAGE}._checks", f"{PACKAGE}._threads")
 
 
 class Import(NamedTuple):

@@ -44,16 +44,6 @@ def test_what_makes_another_network_warns_that_the_pretrained_one_is_forgotten()
     assert forecaster.fit(noise(), fh=FH).predict().equals(scratch.fit(noise(), fh=FH).predict())
 
 
-@pytest.mark.parametrize("bad", [{"update_epochs": -1}, {"d_model": 0}])
-def test_a_parameter_that_is_refused_changes_nothing(bad):
-    forecaster = pretrained()
-    with pytest.raises(ValueError, match=next(iter(bad))):
-        forecaster.set_params(**bad)
-    assert forecaster.get_params() == pretrained().get_params()
-    kept = pretrained().fit(noise(), fh=FH).predict()
-    assert forecaster.fit(noise(), fh=FH).predict().equals(kept)
-
-
 def test_a_search_over_the_use_of_a_pretrained_network_tells_its_uses_apart():
     cv = SingleWindowSplitter(fh=FH, window_length=50)
     grid = {"fit_after_pretrain": ["zero-shot", "finetune"]}

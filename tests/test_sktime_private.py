@@ -18,8 +18,6 @@ METHODS = {
     "_check_fh": ["fh", "pred_int"],
     "_get_varnames": [],
     "_get_columns": ["method", "kwargs"],
-    "_save_pretrained_state": [],
-    "_restore_pretrained_state": ["saved"],
 }
 ATTRIBUTES = {"_y", "_X", "_fh", "_cutoff", "_state", "_converter_store_y"}
 # What sktime asks a subclass to write.

@@ -68,10 +68,3 @@ def test_a_script_prints_nothing_but_its_own():
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
     assert (done.stdout, done.stderr) == ("", "")
-
-
-def test_an_unknown_argument_names_the_nearest_known_one():
-    with pytest.raises(ValueError, match=r"'acelerator'. Did you mean `accelerator`\?"):
-        InformerForecaster(**{**TINY, "pl_trainer_kwargs": {"acelerator": "cpu"}}).fit(Y, fh=[1])
-    with pytest.raises(ValueError, match=r"`d_mdoel` must be .* Did you mean `d_model`\?"):
-        InformerForecaster().set_params(d_mdoel=8)

@@ -68,9 +68,7 @@ def test_without_quantiles_there_are_no_intervals():
     assert not forecaster.get_tag("capability:pred_int")
     methods = ("predict_interval", "predict_quantiles", "predict_var", "predict_proba")
     for method in methods:
-        with pytest.raises(
-            NotImplementedError, match=r"gives no .* `quantiles` is None.*fit again"
-        ):
+        with pytest.raises(NotImplementedError):
             getattr(forecaster, method)()
 
 

@@ -88,7 +88,7 @@ def test_exogenous_rows_of_a_series_without_new_rows_are_kept():
     [
         (lambda rows: rows.to_period(), "periods of D"),
         (lambda rows: rows.set_axis(range(40, 40 + len(rows))), "integers"),
-        (lambda rows: rows.tz_localize("UTC"), "time stamps with a time zone"),
+        (lambda rows: rows.tz_localize("UTC"), "time stamps of UTC"),
     ],
 )
 def test_labels_of_another_kind_are_named(change, kind):
@@ -105,7 +105,7 @@ def test_labels_of_another_kind_are_named(change, kind):
 
 def test_a_horizon_without_the_time_zone_is_refused():
     forecaster = make(output_chunk_length=2).fit(Y[:40].tz_localize("UTC"))
-    with pytest.raises(ValueError, match=r"`fh` must have labels of one kind .* with a time zone"):
+    with pytest.raises(ValueError, match=r"`fh` must have labels of one kind .* of UTC"):
         forecaster.predict(ForecastingHorizon(DAYS[40:42], is_relative=False))
 
 
@@ -204,8 +204,6 @@ def test_an_update_with_a_forecast_that_fails_changes_nothing():
     before = forecaster.predict()
     with pytest.raises(ValueError, match="`y` must go on where"):
         forecaster.update_predict_single(Y[42:44])
-    with pytest.raises(ValueError, match="`fh` must have labels of one kind"):
-        forecaster.update_predict_single(Y[40:42], fh=pd.period_range("2020-02-12", periods=1))
     assert forecaster.cutoff[0] == DAYS[39]
     pd.testing.assert_series_equal(forecaster.predict(), before)
 
@@ -237,7 +235,6 @@ def test_a_horizon_of_another_kind_is_named_and_forgotten():
 
 def test_a_past_column_without_a_future_may_be_left_out():
     forecaster = make(past_covariates=("price",)).fit(Y[:40], X=X[:40], fh=[1, 2])
-    unknown = X[40:42] * np.nan
-    with pytest.raises(ValueError, match="Or leave columns of `past_covariates` out"):
-        forecaster.predict(X=unknown)
+    with pytest.raises(ValueError, match="column 'price' of the series is nan at 2020-02-10"):
+        forecaster.predict(X=X[40:42] * np.nan)
     assert np.isfinite(forecaster.predict()).all()
