@@ -2,36 +2,35 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
 import torch
-from darts.models.forecasting.pl_forecasting_module import PLForecastingModule
+from darts import TimeSeries
 from darts.typing import TimeSeriesLike
 from darts.utils.data import (
     SequentialTorchInferenceDataset,
     TorchInferenceDataset,
     TorchTrainingDataset,
 )
-from darts.utils.likelihood_models.base import Likelihood
 
-from informer_forecaster._network.config import LARGEST_VALUE, check_integer, check_switch
+from informer_forecaster._network.config import LARGEST_VALUE
 
-from ._darts_calendar import check_calendar
-from ._darts_columns import Orders, check_columns, order_of, put_in_order
-from ._darts_series import (
+from ._darts_columns import (
     INPUTS,
+    Orders,
     as_list,
-    check_inputs,
-    check_length,
-    check_lists,
+    check_calendar,
+    check_columns,
     check_one_path,
-    check_static_covariates,
-    check_type,
-    check_weights,
+    label,
+    order_of,
+    put_in_order,
 )
 from .time_features import TimeFeatures
 
@@ -40,90 +39,6 @@ if TYPE_CHECKING:
 
 Arguments = dict[str, Any]
 _PACKAGE = __name__.partition(".")[0]
-
-
-def arguments_of(method: Callable[..., object], *args: object, **kwargs: object) -> Arguments:
-    """The arguments of a call by name; a TypeError, as from the call, if they do not fit."""
-    signature = inspect.signature(method)
-    arguments = signature.bind(*args, **kwargs).arguments
-    for name, parameter in signature.parameters.items():
-        if parameter.kind is parameter.VAR_KEYWORD:
-            arguments.update(arguments.pop(name, {}))
-    return arguments
-
-
-# The constructor
-
-
-def check_arguments(arguments: Arguments) -> None:
-    """Raise if an argument of the model, but not of the network, is outside its range.
-
-    Numpy's integers and booleans become Python's, in place.
-    """
-    time_features = arguments["time_features"]
-    if not isinstance(time_features, bool) and time_features != "all":
-        raise ValueError(f"`time_features` must be True, False or 'all'; got {time_features!r}.")
-    _check_encoders(arguments.get("add_encoders"))
-    for name in ("use_static_covariates", "compile_network"):
-        arguments[name] = check_switch(name, arguments[name])
-    norm = arguments["use_reversible_instance_norm"]
-    if norm is not None and not (
-        isinstance(norm, bool) or (isinstance(norm, dict) and norm.keys() <= {"affine", "eps"})
-    ):
-        raise ValueError(
-            "`use_reversible_instance_norm` must be True, False, None, or a dictionary with the "
-            f"keys 'affine' and 'eps'; got {norm!r}."
-        )
-    for name, minimum in (("output_chunk_shift", 0), ("batch_size", 1), ("n_epochs", 0)):
-        if name in arguments:
-            arguments[name] = check_integer(name, arguments[name], minimum)
-    patience = arguments["early_stopping_patience"]
-    if patience is not None:
-        arguments["early_stopping_patience"] = check_integer("early_stopping_patience", patience, 1)
-    _check_training(arguments)
-    likelihood = arguments.get("likelihood")
-    if likelihood is not None and not isinstance(likelihood, Likelihood):
-        raise ValueError(
-            "`likelihood` must be an object of `darts.utils.likelihood_models.torch` or None; got "
-            f"{likelihood!r}. Give for example `QuantileRegression()`."
-        )
-
-
-def _check_training(arguments: Arguments) -> None:
-    """Raise unless loss, optimizer and trainer are given as Darts takes them."""
-    loss = arguments.get("loss_fn", callable)
-    if isinstance(loss, type) or not callable(loss):
-        raise ValueError(
-            f"`loss_fn` must be a torch loss module; got {loss!r}. Give for example "
-            "`torch.nn.L1Loss()`."
-        )
-    for name in ("optimizer_kwargs", "pl_trainer_kwargs"):
-        if not isinstance(arguments.get(name) or {}, dict):
-            raise ValueError(f"`{name}` must be a dictionary or None; got {arguments[name]!r}.")
-
-
-def _check_encoders(encoders: object) -> None:
-    """Raise unless the user's own encoders are in lists, which calendar features can join."""
-    own = encoders.get("custom") if isinstance(encoders, dict) else encoders
-    are_lists = isinstance(own, dict) and isinstance(own.get("future", []), list | tuple)
-    if own is not None and not (are_lists and isinstance(encoders, dict)):
-        raise ValueError(
-            "`add_encoders` must be None or a dictionary, with encoders of one's own in lists, as "
-            f"{{'custom': {{'future': [function]}}}}; got {encoders!r}."
-        )
-
-
-def check_unknown(cls: type, given: Iterable[str]) -> None:
-    """Raise if no class that ``cls`` is made of has an argument of that name."""
-    known = set(inspect.signature(PLForecastingModule.__init__).parameters)
-    for base in inspect.getmro(cls)[:-1]:
-        known.update(inspect.signature(vars(base).get("__init__", object)).parameters)
-    known -= {"self", "args", "kwargs"}
-    for name in given:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            remedy = f"Did you mean `{near[0]}`?" if near else "Leave it out."
-            raise ValueError(f"`{name}` is no argument of `{cls.__name__}`. {remedy}")
 
 
 # A training
@@ -140,16 +55,9 @@ def check_training(model: InformerModel, given: Arguments, calendar: TimeFeature
         trained = before + after + int(others)
     largest = largest_value(model, given["series"], given.get("trainer"))
     for prefix in ("", "val_"):
-        target, past, future = (given.get(f"{prefix}{name}") for name in INPUTS)
-        check_inputs(
-            target,
-            past,
-            future,
-            largest=largest,
-            prefix=prefix,
-            past_steps_ahead=-after,
-            trained=trained,
-        )
+        inputs = {f"{prefix}{name}": given.get(f"{prefix}{name}") for name in INPUTS}
+        target = inputs[f"{prefix}series"]
+        check_inputs(inputs, (0, -after, 0), largest, trained=trained)
         check_length(
             f"{prefix}series",
             target,
@@ -157,7 +65,7 @@ def check_training(model: InformerModel, given: Arguments, calendar: TimeFeature
             "input_chunk_length + output_chunk_shift + output_chunk_length",
         )
         if calendar is not None:
-            check_one_path(f"{prefix}future_covariates", future)
+            check_one_path(f"{prefix}future_covariates", inputs[f"{prefix}future_covariates"])
         check_weights(f"{prefix}sample_weight", given.get(f"{prefix}sample_weight"))
         if model.considers_static_covariates:
             check_static_covariates(f"{prefix}series", target, largest)
@@ -228,32 +136,26 @@ def prepare_forecast(model: InformerModel, given: Arguments) -> Orders | None:
     target = model.training_series if target is None else target
     if model.model is None or target is None:
         return None  # Darts names what is missing
-    check_lists({name: given.get(name) for name in INPUTS if name != "series"}, target)
+    check_lists({**{name: given.get(name) for name in INPUTS}, "series": target})
     check_length("series", target, model.input_chunk_length, "input_chunk_length")
     check_calendar("series", target, model._calendar)
     if model._calendar is not None:
         check_one_path("future_covariates", given.get("future_covariates"))
-    _check_covariates(model, given)
+    stored = (model.past_covariate_series, model.future_covariate_series)
+    for name, known in zip(INPUTS[1:], stored, strict=True):
+        learnt, found = name in model._columns, given.get(name)
+        if (learnt and found is None and known is None) or (
+            model._columns and not learnt and found is not None
+        ):
+            # Darts looks after it added the calendar's.
+            raise ValueError(
+                f"`{name}` must be {'given' if learnt else 'left out'}, as the model was trained "
+                f"with{'' if learnt else 'out'} them; got {type(found).__name__}. Pass the series "
+                "that continue those of the training, and no others."
+            )
     orders = order_of(target, model._columns.get("series"))
     put_in_order(given, model._columns, static=model.considers_static_covariates)
     return orders
-
-
-def _check_covariates(model: InformerModel, given: Arguments) -> None:
-    """Raise unless covariates are those of training; Darts looks after it added encodings."""
-    stored = (model.past_covariate_series, model.future_covariate_series)
-    for name, known in zip(INPUTS[1:], stored, strict=True):
-        learnt = name in model._columns
-        if learnt and given.get(name) is None and known is None:
-            raise ValueError(
-                f"`{name}` must be given, as the model was trained with them; got None. Pass the "
-                "series that continue those of the training."
-            )
-        if model._columns and not learnt and given.get(name) is not None:
-            raise ValueError(
-                f"`{name}` must be left out, as the model was trained without them; got "
-                f"{as_list(given[name])[0].n_components} components."
-            )
 
 
 def warn_of_equal_paths(model: InformerModel, given: Arguments) -> None:
@@ -288,19 +190,18 @@ def check_windows(model: InformerModel, given: Arguments) -> None:
     spans = [(len(one), len(one)) for one in dataset.series]
     if dataset.bounds is not None:
         spans = [(int(first), int(last)) for first, last in dataset.bounds]
+    used = [
+        one[first - model.input_chunk_length : last]
+        for one, (first, last) in zip(dataset.series, spans, strict=True)
+    ]
     past_ahead = max(dataset.n - model.output_chunk_length, 0)
     future_ahead = max(dataset.n, model.output_chunk_length) + model.output_chunk_shift
+    inputs = {name: getattr(dataset, name) for name in INPUTS}
     largest = largest_value(model, dataset.series)
     check_inputs(
-        [
-            one[first - model.input_chunk_length : last]
-            for one, (first, last) in zip(dataset.series, spans, strict=True)
-        ],
-        dataset.past_covariates,
-        dataset.future_covariates,
-        largest=largest,
-        past_steps_ahead=past_ahead,
-        future_steps_ahead=future_ahead,
+        {**inputs, "series": used},
+        (0, past_ahead, future_ahead),
+        largest,
         remedy=(
             f"To forecast {dataset.n} steps in chunks of {model.output_chunk_length}, past "
             f"covariates are used to {past_ahead} steps after the series' end, future ones to "
@@ -309,3 +210,187 @@ def check_windows(model: InformerModel, given: Arguments) -> None:
     )
     if model.uses_static_covariates:
         check_static_covariates("series", dataset.series, largest)
+
+
+# Series
+
+
+def check_type(name: str, given: TimeSeriesLike | None, *, required: bool = False) -> None:
+    """Raise unless ``given`` is a series of floats or a sequence of them, or None."""
+    if required and not as_list(given):
+        raise ValueError(f"`{name}` must hold at least one Darts TimeSeries; got {given!r}.")
+    for position, one in enumerate(as_list(given)):
+        if not isinstance(one, TimeSeries):
+            raise ValueError(
+                f"{label(name, given, position)} must be a Darts TimeSeries; got "
+                f"{type(one).__name__}. Convert it with `TimeSeries.from_series`, "
+                "`TimeSeries.from_dataframe` or `TimeSeries.from_values`."
+            )
+        if not np.issubdtype(one.dtype, np.floating):
+            raise ValueError(
+                f"{label(name, given, position)} must hold floating-point numbers; got dtype "
+                f"{one.dtype}. Convert it with `series.astype(np.float32)`."
+            )
+
+
+def check_lists(inputs: Mapping[str, TimeSeriesLike | None]) -> None:
+    """Raise unless each argument has a series for each target, all with as many components."""
+    target, series = next(iter(inputs.items()))
+    for name, every in inputs.items():
+        ones = as_list(every)
+        if ones and len(ones) != len(as_list(series)):
+            raise ValueError(
+                f"`{name}` must hold one series for each of `{target}`, {len(as_list(series))}; "
+                f"got {len(ones)}."
+            )
+        for position, one in enumerate(ones):
+            if one.n_components != ones[0].n_components:
+                raise ValueError(
+                    f"{label(name, every, position)} must have as many components as the first "
+                    f"series of the list, {ones[0].n_components}; got {one.n_components}. Give the "
+                    "missing ones, or train a model for each kind of series."
+                )
+
+
+def check_inputs(
+    inputs: Mapping[str, TimeSeriesLike | None],
+    ahead: Sequence[int],
+    largest: float,
+    *,
+    trained: int | None = None,
+    remedy: str = "Give the missing steps, or a shorter series.",
+) -> None:
+    """Raise unless target and covariates are finite over the steps that are used.
+
+    Parameters
+    ----------
+    inputs : mapping of str to darts.TimeSeries, sequence of them, or None
+        What the user passed by argument, the target first.
+    ahead : sequence of int
+        Steps after the target's end for which each of them is used.
+    largest : float
+        Magnitude above which a value is refused: of `LARGEST_VALUE`.
+    trained : int, optional
+        Steps at the end of each series that are used, where that are not all.
+    remedy : str
+        What to do where the covariates lack some of these steps.
+
+    Raises
+    ------
+    ValueError
+        Naming the argument, and for a value the series, component and first time stamp.
+    """
+    series = as_list(next(iter(inputs.values())))
+    if not series:
+        return
+    check_lists(inputs)
+    targets = [one if trained is None else one[-trained:] for one in series]
+    for (name, given), steps in zip(inputs.items(), ahead, strict=True):
+        for position, one in enumerate(as_list(given)):
+            here = label(name, given, position)
+            used = _used_steps(here, one, targets[position], steps, remedy)
+            _check_values(here, one, used, largest)
+
+
+def _used_steps(name: str, given: TimeSeries, target: TimeSeries, ahead: int, remedy: str) -> slice:
+    """Positions of the steps from the start of ``target`` to ``ahead`` steps after its end.
+
+    By position, as the stamps of an offset may have two names (17:00 and 9:00 of business hours),
+    and not every offset can be multiplied.
+    """
+    shared = given.time_index.intersection(target.time_index)
+    if given.freq == target.freq and len(shared):
+        shift = given.time_index.get_loc(shared[0]) - target.time_index.get_loc(shared[0])
+        first, stop = shift, shift + len(target) + ahead
+        if first >= 0 and stop <= len(given):
+            return slice(first, stop)
+    after = f" and {ahead} steps more" if ahead > 0 else ""
+    before = f" less {-ahead} steps" if ahead < 0 else ""
+    raise ValueError(
+        f"{name} must have the steps from {target.start_time()} to {target.end_time()}{after}"
+        f"{before}, {target.freq_str} apart as in the series; got {given.start_time()} to "
+        f"{given.end_time()}, {given.freq_str} apart. {remedy}"
+    )
+
+
+def _check_values(name: str, series: TimeSeries, steps: slice, largest: float) -> None:
+    """Raise if ``series`` is not finite or above ``largest`` at some of the steps."""
+    values = series.all_values(copy=False)[steps]
+    largest = min(largest, float(np.finfo(values.dtype).max))
+    if not values.size or np.abs(values).max() <= largest:
+        return
+    if not np.isfinite(values).all():
+        raise ValueError(
+            f"{name} must hold finite values; {_first(series[steps], ~np.isfinite(values))}. Fill "
+            "gaps first, for example with `darts.utils.missing_values.fill_missing_values`."
+        )
+    raise ValueError(
+        f"{name} must hold values of a magnitude up to {largest:.0e}, whose squares the "
+        f"network can still square; {_first(series[steps], np.abs(values) > largest)}. Scale it "
+        "first, for example with `darts.dataprocessing.transformers.Scaler`."
+    )
+
+
+def _first(series: TimeSeries, bad: npt.NDArray[np.bool_]) -> str:
+    """Name the first value of a series that is ``bad``."""
+    step, component, sample = np.argwhere(bad)[0]
+    value = series.all_values(copy=False)[step, component, sample]
+    return f"component {series.components[component]!r} is {value} at {series.time_index[step]}"
+
+
+def check_static_covariates(name: str, series: TimeSeriesLike | None, largest: float) -> None:
+    """Raise unless static covariates are of one kind in all series, finite and not too large."""
+    tables = [one.static_covariates for one in as_list(series)]
+    kinds = [(None, 0) if one is None else (list(one.columns), len(one)) for one in tables]
+    otherwise = "or choose `use_static_covariates=False`."
+    for position, (table, (columns, rows)) in enumerate(zip(tables, kinds, strict=True)):
+        here = label(name, series, position)
+        if columns != kinds[0][0]:
+            raise ValueError(
+                f"{here} must have the static covariates of the first series, {kinds[0][0]}; got "
+                f"{columns}. Add them to each series, {otherwise}"
+            )
+        if rows != kinds[0][1]:
+            counts = ("one row that all components share", "a row for each component")
+            raise ValueError(
+                f"the static covariates of {here} must have {counts[kinds[0][1] > 1]}, as those of "
+                f"the first series; got {counts[rows > 1]}. Repeat the shared row, {otherwise}"
+            )
+        numbers = pd.DataFrame() if table is None else table.select_dtypes("number")
+        good = np.abs(numbers.to_numpy(dtype=float)) <= largest
+        if not good.all():
+            raise ValueError(
+                f"the static covariates of {here} must be finite, and of a magnitude up to "
+                f"{largest:.0e}; {numbers.columns[~good.all(axis=0)][0]!r} is not. Fill its gaps, "
+                f"scale it, for example with Darts' `StaticCovariatesTransformer`, {otherwise}"
+            )
+
+
+def check_length(name: str, series: TimeSeriesLike | None, minimum: int, reason: str) -> None:
+    """Raise if a series has fewer than ``minimum`` steps, which ``reason`` asks for."""
+    for position, one in enumerate(as_list(series)):
+        if len(one) < minimum:
+            raise ValueError(
+                f"{label(name, series, position)} must have at least {minimum} steps "
+                f"({reason}); got {len(one)}. Give a longer series or choose shorter chunks."
+            )
+
+
+def check_weights(name: str, given: TimeSeriesLike | str | None) -> None:
+    """Raise unless sample weights are finite, none negative, and not all zero.
+
+    One that is not a number would spoil every loss, and training would keep what it began with.
+    """
+    if given is None or isinstance(given, str):  # Darts makes those that a name stands for
+        return
+    check_type(name, given)
+    for position, one in enumerate(as_list(given)):
+        values = one.all_values(copy=False)
+        bad = ~(np.isfinite(values) & (values >= 0))
+        if bad.any():
+            raise ValueError(
+                f"{label(name, given, position)} must hold finite weights of at least 0; "
+                f"{_first(one, bad)}. Give 0 to steps that are not to count."
+            )
+    if not any(one.all_values(copy=False).any() for one in as_list(given)):
+        raise ValueError(f"`{name}` must hold a weight above 0; got zeros only.")

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
+from itertools import islice
+from statistics import NormalDist
 from typing import Any, TypeVar
 
 import torch
@@ -13,7 +17,18 @@ from darts.utils.data.torch_datasets.utils import (
     TorchInferenceBatch,
     TorchTrainingBatch,
 )
+from darts.utils.likelihood_models.torch import (
+    CauchyLikelihood,
+    DirichletLikelihood,
+    GaussianLikelihood,
+    GumbelLikelihood,
+    LaplaceLikelihood,
+    LogNormalLikelihood,
+    QuantileRegression,
+    WeibullLikelihood,
+)
 from darts.utils.torch import MonteCarloDropout
+from torch import Tensor
 
 from informer_forecaster._network import Informer, InformerConfig
 from informer_forecaster._network.config import (
@@ -29,18 +44,10 @@ from informer_forecaster._network.inputs import Inputs
 from informer_forecaster._network.lookback_skip import LookbackSkip
 from informer_forecaster._training.best_weights import Weights, all_or_nothing
 from informer_forecaster._training.effects_start import fit_start
+from informer_forecaster._training.intervals import best_factor
 from informer_forecaster._training.linear_start import SeriesNorm
 from informer_forecaster._training.recipe import TrainingRecipe
 from informer_forecaster._training.windows import TrainingWindows, Windows
-
-from ._darts_intervals import CalibratedQuantiles
-from ._darts_likelihoods import (
-    LOCATION_SCALE,
-    invert_softplus,
-    keep_above_zero,
-    moves_with_the_series,
-    parameters_of,
-)
 
 NETWORK_FIELDS = ARCHITECTURE | DATA_FIELDS
 Batch = TypeVar("Batch", TorchTrainingBatch, TorchInferenceBatch)
@@ -54,7 +61,7 @@ class _Dropout(MonteCarloDropout):
         return drop(input, self.p) if self.mc_dropout_enabled else input
 
 
-class _InformerModule(CalibratedQuantiles, TrainingRecipe, PLForecastingModule):
+class _InformerModule(TrainingRecipe, PLForecastingModule):
     """The Informer in Darts' Lightning module.
 
     Parameters
@@ -215,6 +222,45 @@ class _InformerModule(CalibratedQuantiles, TrainingRecipe, PLForecastingModule):
         inputs = self._inputs(batch.to_module_input())
         return Windows(fold, inputs, batch.future_target, batch.sample_weight)
 
+    # The width of quantiles, once the best weights are in
+
+    def add_up(self, sums: Tensor) -> Tensor:
+        """Add up what several processes saw."""
+        added: Tensor = self.trainer.strategy.reduce(sums, reduce_op="sum")
+        return added
+
+    @torch.no_grad()
+    def calibrate(self) -> None:
+        """Scale all distances to the median by the factor that forecasts best.
+
+        Last layer and linear map add up to the forecast, so the factor goes into their weights.
+        """
+        if not isinstance(self.likelihood, QuantileRegression):
+            return
+        quantiles, was_training = self.likelihood.quantiles, self.training
+        self.eval()
+        # Making an iterator of a loader draws a random number.
+        with torch.random.fork_rng(devices=[]):
+            factor = best_factor(quantiles, self._validated(), self.add_up)
+        self.train(was_training)
+        validating: Any = self.trainer.val_dataloaders
+        if hasattr(validating.dataset, "whole"):
+            # Windows that the start was fitted to show less error than new ones will.
+            factor = max(1.0, factor)
+        skip, middle = self.network.lookback_skip, len(quantiles) // 2
+        last = [p.unflatten(0, (-1, len(quantiles))) for p in self.network.projection.parameters()]
+        for parameter in [*last, *(() if skip is None else skip.parameters())]:
+            median = parameter[:, middle : middle + 1].clone()
+            parameter.copy_(median + factor * (parameter - median))
+
+    def _validated(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Forecasts and values of the windows that validate."""
+        (count,) = self.trainer.num_val_batches
+        batches: Any = self.trainer.val_dataloaders
+        for batch in islice(batches, int(count)):
+            read = self._cast(self.trainer.strategy.batch_to_device(batch))
+            yield self.forecast(self._inputs(read.to_module_input())), read.future_target
+
     def blend(self, start: Weights, best: Weights, share: float) -> Weights:
         """Weights whose forecast goes ``share`` of the way from the start to the best ones.
 
@@ -236,3 +282,72 @@ class _InformerModule(CalibratedQuantiles, TrainingRecipe, PLForecastingModule):
             if isinstance(value := getattr(batch, name), torch.Tensor)
         }
         return batch.replace(**tensors)
+
+
+# Likelihoods: which parameters move with the series, and where they begin
+
+# Scale parameter of a distribution whose deviation is 1; a Cauchy's is half its quartile distance.
+LOCATION_SCALE = {
+    GaussianLikelihood: 1.0,
+    LaplaceLikelihood: math.sqrt(0.5),
+    GumbelLikelihood: math.sqrt(6) / math.pi,
+    CauchyLikelihood: NormalDist().inv_cdf(0.75),
+}
+
+
+def moves_with_the_series(likelihood: object) -> bool:
+    """Whether level and scale of the series can be put back into the parameters."""
+    return likelihood is None or isinstance(likelihood, (QuantileRegression, *LOCATION_SCALE))
+
+
+def parameters_of(
+    weight: Tensor, intercept: Tensor, error: Tensor, likelihood: object
+) -> tuple[Tensor, Tensor]:
+    """Make the parameters of ``likelihood`` from a linear forecast and its error.
+
+    From weight ``(C, H, L)``, intercept and error ``(C, H)``: weight ``(C, P, H, L)`` and bias
+    ``(C, P, H)``, as wide as the error.
+    """
+    if likelihood is None:
+        return weight.unsqueeze(1), intercept.unsqueeze(1)
+    if isinstance(likelihood, QuantileRegression):
+        probits = torch.tensor([NormalDist().inv_cdf(q) for q in likelihood.quantiles])
+        spread = probits.to(error)[:, None] * error.unsqueeze(1)
+        repeated = weight.unsqueeze(1).expand(-1, len(probits), -1, -1)
+        return repeated, intercept.unsqueeze(1) + spread
+    share = next(s for cls, s in LOCATION_SCALE.items() if isinstance(likelihood, cls))
+    raw = invert_softplus((share * error).clamp(min=1e-3))
+    weights = torch.stack([weight, torch.zeros_like(weight)], dim=1)
+    return weights, torch.stack([intercept, raw], dim=1)
+
+
+def invert_softplus(scale: Tensor) -> Tensor:
+    """Give what a softplus turns into ``scale``: how likelihoods read theirs.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from informer_forecaster.adapters._darts_module import invert_softplus
+    >>> torch.nn.functional.softplus(invert_softplus(torch.tensor([0.5, 2.0])))
+    tensor([0.5000, 2.0000])
+    """
+    return scale + torch.log(-torch.expm1(-scale.clamp(min=torch.finfo(scale.dtype).tiny)))
+
+
+# What a softplus or a sigmoid turns into about 1e-13; far below it, they round to 0 or overflow.
+_LOWEST = -30.0
+_LOWEST_SHAPE = -3.0  # of a Weibull: its samples grow with the power of one over it
+_FREE = dict.fromkeys((*LOCATION_SCALE, LogNormalLikelihood), 1)
+_FREE |= {QuantileRegression: None, DirichletLikelihood: None}
+
+
+def keep_above_zero(forecast: Tensor, likelihood: object) -> Tensor:
+    """Keep positive parameters ``(..., P)`` of a likelihood above 0: none can sample at it."""
+    free = next((n for cls, n in _FREE.items() if isinstance(likelihood, cls)), 0)
+    if likelihood is None or free is None:
+        return forecast
+    lowest = forecast.new_full(forecast.shape[-1:], _LOWEST)
+    lowest[:free] = -torch.inf
+    if isinstance(likelihood, WeibullLikelihood):
+        lowest[1] = _LOWEST_SHAPE
+    return forecast.clamp(min=lowest)

@@ -1,17 +1,206 @@
-"""Private: the zip archives of torch and sktime, put in place whole and read only if intact.
+"""Private: models whose files are written whole, and opened only if they are intact.
 
-Both formats carry a checksum of each entry, which torch does not look at. They are pickles: who
-loads one runs what its writer put in.
+The zip archives of torch and sktime carry a checksum of each entry, which torch does not look at.
+They are pickles: who loads one runs what its writer put in.
 """
 
 from __future__ import annotations
 
+import inspect
 import os
+import pickle
+import threading
+import uuid
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile, ZipFile
 
+import pytorch_lightning as pl
+from darts.models.forecasting.torch_forecasting_model import (
+    CHECKPOINTS_FOLDER,
+    DEFAULT_DARTS_FOLDER,
+    INIT_MODEL_NAME,
+    MixedCovariatesTorchModel,
+    TorchForecastingModel,
+)
+
+from ._darts_private import default_path, newest_checkpoint
+
 FilePath = str | os.PathLike[str]
+# Torch keeps for all threads which classes a file may hold: one load would refuse those of another.
+_loading = threading.RLock()
+
+
+class SavedWholeModel(MixedCovariatesTorchModel):
+    """A Darts model that saves all or nothing, and loads no damaged file."""
+
+    trainer: Any  # Darts leaves it without a type
+
+    def save(self, path: str | None = None, clean: bool = False) -> None:
+        """Save the model; parameters as in Darts.
+
+        Both files are written beside the old ones first: after an interrupted save the old model or
+        the new one is there.
+        """
+        path = path or f"{default_path(self)}.pt"
+        weights = f"{path}.ckpt"
+        for target in (path, weights):
+            if Path(target).is_dir():
+                raise ValueError(f"`path` must name a file; {target!r} is a directory.")
+        new, new_weights = beside(path), Path(f"{beside(path)}.ckpt")
+        try:
+            for file in (new, new_weights):
+                file.unlink(missing_ok=True)  # a link that was planted there is not followed
+            self._write(str(new), clean)
+            save_id = uuid.uuid4().hex
+            for file in filter(Path.exists, (new, new_weights)):
+                mark(file, save_id)
+            has_weights = new_weights.exists()
+            if has_weights:
+                new_weights.replace(weights)
+        except BaseException:
+            for file in (new, new_weights):
+                file.unlink(missing_ok=True)
+            raise
+        new.replace(path)
+        if not has_weights:
+            Path(weights).unlink(missing_ok=True)
+
+    def _write(self, path: str, clean: bool) -> None:
+        """Let Darts write; it leaves out the weights of a model that was loaded and not used."""
+        lends_trainer = self.model is not None and self.trainer is None
+        if lends_trainer and not Path(self.load_ckpt_path or "").is_file():
+            self.trainer = pl.Trainer(
+                accelerator="cpu",
+                max_epochs=0,
+                logger=False,
+                enable_checkpointing=False,
+                enable_progress_bar=False,
+            )
+            self.trainer.strategy.connect(self.model)
+        try:
+            super().save(path, clean)
+        finally:
+            if lends_trainer:
+                self.trainer = None
+
+    @staticmethod
+    def load(
+        path: str,
+        pl_trainer_kwargs: dict[str, Any] | None = None,
+        trusted: bool = False,
+        **kwargs: Any,
+    ) -> TorchForecastingModel:
+        """Load a model that :meth:`save` wrote; parameters as in Darts.
+
+        Raises
+        ------
+        ValueError
+            If a file is damaged, or the two files are not of one save.
+        """
+        _check_pair(path)
+        with _refusals_of(path):
+            return TorchForecastingModel.load(path, pl_trainer_kwargs, trusted, **kwargs)
+
+    @staticmethod
+    def load_from_checkpoint(
+        model_name: str,
+        work_dir: str | None = None,
+        file_name: str | None = None,
+        best: bool = True,
+        trusted: bool = False,
+        **kwargs: Any,
+    ) -> TorchForecastingModel:
+        """Load a model from an automatically saved checkpoint; parameters as in Darts.
+
+        A `fit` that follows goes on where the checkpoint was made, and with as many `epochs` in all
+        ends with the weights of a training that was never interrupted.
+
+        Raises
+        ------
+        ValueError
+            If a file is damaged.
+        """
+        _check_checkpoint(model_name, work_dir, file_name, best)
+        with _refusals_of(model_name):
+            return TorchForecastingModel.load_from_checkpoint(
+                model_name, work_dir, file_name, best, trusted, **kwargs
+            )
+
+    def load_weights_from_checkpoint(
+        self,
+        model_name: str | None = None,
+        work_dir: str | None = None,
+        file_name: str | None = None,
+        best: bool = True,
+        *args: Any,
+        **kwargs: Any,
+    ) -> None:
+        """Load only the weights of a saved model or checkpoint; parameters as in Darts.
+
+        The weights move to another input length, output length, start token or dropout. The linear
+        map of `lookback_skip` keeps what it knows of each distance from the first forecast step,
+        and is zero where it knows nothing.
+
+        Raises
+        ------
+        ValueError
+            If a file is damaged, or the weights do not fit.
+        """
+        options = inspect.signature(super().load_weights_from_checkpoint).bind_partial(
+            model_name, work_dir, file_name, best, *args, **kwargs
+        )
+        options.apply_defaults()
+        if options.arguments["skip_checks"] and options.arguments["load_encoders"]:
+            pass  # Darts refuses this, whatever the files are
+        elif file_name is None or file_name.startswith(("last-", "best-")):
+            _check_checkpoint(model_name or self.model_name, work_dir, file_name, best)
+        else:
+            _check_pair(file_name.removesuffix(".ckpt"))
+        with _refusals_of(file_name or model_name or self.model_name):
+            super().load_weights_from_checkpoint(
+                model_name, work_dir, file_name, best, *args, **kwargs
+            )
+
+
+def _check_checkpoint(
+    model_name: str, work_dir: str | None, file_name: str | None, best: bool
+) -> None:
+    """Raise if the file of a run's model or of its checkpoint is damaged."""
+    work_dir = work_dir or str(Path.cwd() / DEFAULT_DARTS_FOLDER)
+    run = Path(work_dir, model_name)
+    check_archive(run / INIT_MODEL_NAME)
+    name = file_name or newest_checkpoint(work_dir, model_name, best=best)
+    check_archive(run / CHECKPOINTS_FOLDER / name)
+
+
+def _check_pair(path: str) -> None:
+    """Raise if one of a model's two files is damaged, or if they are not of one save."""
+    weights = f"{path}.ckpt"
+    finish_save(path, weights)
+    for file in (path, weights):
+        check_archive(file)
+    if Path(weights).exists() and mark_of(path) != mark_of(weights):
+        raise ValueError(
+            f"{weights!r} must hold the weights that were saved with {path!r}; got those of "
+            "another save. Put the two files of one save side by side."
+        )
+
+
+@contextmanager
+def _refusals_of(name: str) -> Iterator[None]:
+    """Name the file that torch cannot read, or in which Darts found a strange class."""
+    try:
+        with _loading:
+            yield
+    except (RuntimeError, pickle.UnpicklingError) as error:
+        raise ValueError(f"{name!r} cannot be loaded: {error}") from error
+
+
+# Archives
 
 
 def beside(path: FilePath) -> Path:

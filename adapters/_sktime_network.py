@@ -1,7 +1,6 @@
 """Private: one network for all series, trained and asked through Darts; copies carry it whole.
 
-Imported by the sktime adapter when a network is first needed, as Darts and Lightning are slow to
-import. The letters of the arrays' shapes are those of the network.
+Imported when a network is first needed, as Darts and Lightning are slow to import.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import pytorch_lightning as pl
 import torch
 from darts import TimeSeries
@@ -25,11 +25,11 @@ from tqdm.auto import tqdm  # type: ignore[import-untyped]
 from ._darts_checks import lacks_device
 from ._sktime_frames import Arrays, Columns, Float32Array, Float64Array, Instance, Key
 from ._sktime_time import Positions, labels_after
+from .darts import InformerModel
+from .pretrained import JSON, Tensors, describe, plain, restore
 
 if TYPE_CHECKING:
     from informer_forecaster.explain import Explanation
-
-    from .darts import InformerModel
 
 Trainer = Mapping[str, Any]  # arguments of Lightning's trainer
 Scales = dict[Key, Any]  # center and scale of each series, (2, C)
@@ -140,8 +140,7 @@ class SharedNetwork:
     ) -> dict[Key, Float64Array]:
         """Forecast each series at its ``steps`` ahead, ``(len(steps), C, P)`` in its own units.
 
-        The parameters are the quantiles, ascending. Beyond the output chunk the medians are fed
-        back as if they had been observed.
+        Beyond the output chunk the medians are fed back as if they had been observed.
 
         Raises
         ------
@@ -281,6 +280,64 @@ class SharedNetwork:
         self.__dict__.update(state)
 
 
+# A network as data
+
+
+def describe_network(network: SharedNetwork, scales: Scales) -> dict[str, JSON]:
+    """Write down a network, its columns and the scales of series."""
+    columns = network.columns
+    names = {"y": columns.y, "X past": columns.past, "X future": columns.future}
+    for name, labels in {
+        **names,
+        "labels of series": [one for key in scales for one in key],
+    }.items():
+        if bad := [one for one in labels if not isinstance(plain(name, one), str | int | float)]:
+            raise ValueError(
+                f"`{name}` cannot be saved as data; got {bad[0]!r}. Rename it to a string or a "
+                "number, or keep the whole forecaster with `save`."
+            )
+    exogenous = [one.reindex(columns.exogenous) for one in (columns.center, columns.scale)]
+    described = {
+        "columns": names,
+        "calendar": columns.calendar,
+        "step": None if columns.step is None else columns.step.isoformat(),
+        "exogenous": [one.to_numpy() for one in exogenous],
+        "series": [[key, *scale] for key, scale in scales.items()],
+        "epochs_trained": network.epochs_trained,
+        "network": describe(network.model),
+    }
+    return {name: plain(name, one) for name, one in described.items()}
+
+
+def restore_network(
+    described: Mapping[str, Any], weights: Tensors, changes: dict[str, Any]
+) -> SharedNetwork:
+    """Make the network that was written down, with ``changes`` to how it is trained."""
+    y, past, future = described["columns"].values()
+    exogenous = np.array(described["exogenous"], dtype=np.float64)
+    scales = {tuple(key): np.array(both, dtype=np.float64) for key, *both in described["series"]}
+    for scale, count in [
+        (exogenous, len(past) + len(future)),
+        *((s, len(y)) for s in scales.values()),
+    ]:
+        if scale.shape != (2, count) or not np.isfinite(scale).all() or not (scale[1] > 0).all():
+            raise ValueError("the scales must be finite, positive, and fit the columns and series.")
+    columns = Columns(
+        y=y,
+        past=past,
+        future=future,
+        calendar=tuple(described["calendar"]),
+        center=pd.Series(exogenous[0], index=[*past, *future]),
+        scale=pd.Series(exogenous[1], index=[*past, *future]),
+        step=None if described["step"] is None else pd.Timedelta(described["step"]),
+    )
+    model = restore(InformerModel, described["network"], weights, changes)
+    quantiles = None if model.likelihood is None else tuple(model.likelihood.quantiles)
+    network = SharedNetwork(columns, quantiles, model)
+    network.epochs_trained, network.scales = int(described["epochs_trained"]), scales
+    return network
+
+
 class _Progress(pl.Callback):
     """One bar for a whole training, shown once it takes more than a few seconds."""
 
@@ -296,12 +353,12 @@ class _Progress(pl.Callback):
 
     def on_train_end(self, *_: object) -> None:
         """Clear the line."""
-        self.bar.close()
+        if hasattr(self, "bar"):
+            self.bar.close()
 
     def on_exception(self, *_: object) -> None:
         """Clear the line."""
-        if hasattr(self, "bar"):
-            self.bar.close()
+        self.on_train_end()
 
 
 def _as_series(arrays: Sequence[Arrays]) -> dict[str, list[TimeSeries] | None]:
@@ -318,10 +375,7 @@ def _as_series(arrays: Sequence[Arrays]) -> dict[str, list[TimeSeries] | None]:
 
 
 def _available(trainer: Trainer, *unwanted: str) -> dict[str, Any]:
-    """The trainer's arguments, on another device where this machine lacks the one they name.
-
-    So that a network that was trained on a GPU forecasts, and trains on, on any machine.
-    """
+    """The trainer's arguments, on another device where this machine lacks the one they name."""
     lacks = lacks_device(trainer)
     dropped = {*unwanted, "strategy", "num_nodes"} if lacks else unwanted
     kept = {name: value for name, value in trainer.items() if name not in dropped}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import difflib
+import inspect
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from numbers import Integral
 from typing import Any, Literal, Self, TypeAlias
@@ -20,6 +22,7 @@ from darts.models.forecasting.torch_forecasting_model import (
 from darts.typing import TimeSeriesLike
 from darts.utils.data import TorchInferenceDataset, TorchTrainingDataset
 from darts.utils.data.torch_datasets.utils import TorchTrainingSample
+from darts.utils.likelihood_models.base import Likelihood
 from darts.utils.serialization import add_safe_globals
 
 from informer_forecaster._network import InformerConfig
@@ -30,29 +33,36 @@ from informer_forecaster._network.config import (
     PATIENCE,
     SIZES,
     check_integer,
+    check_switch,
 )
 from informer_forecaster._threads import one_at_a_time
 from informer_forecaster._training.recipe import stops_by_itself
 
-from ._darts_calendar import CALENDAR_CLASSES, fit_lengths, make_encoders, suitable_features
 from ._darts_checks import (
     Arguments,
-    arguments_of,
-    check_arguments,
     check_training,
     check_training_data,
-    check_unknown,
+    check_type,
     check_windows,
     prepare_forecast,
     warn_of_equal_paths,
 )
-from ._darts_columns import Columns, columns_of, in_given_order, put_training_in_order
-from ._darts_files import SavedWholeModel
+from ._darts_columns import (
+    CALENDAR_CLASSES,
+    INPUTS,
+    Columns,
+    as_list,
+    columns_of,
+    fit_lengths,
+    in_given_order,
+    make_encoders,
+    put_training_in_order,
+    suitable_features,
+)
 from ._darts_held_back import hold_back
-from ._darts_likelihoods import moves_with_the_series
-from ._darts_module import _InformerModule
+from ._darts_module import _InformerModule, moves_with_the_series
 from ._darts_private import LoadsWeights
-from ._darts_series import INPUTS, as_list, check_type
+from ._files import SavedWholeModel
 from .pretrained import load_model, save_model
 from .time_features import FloatArray, TimeFeatures
 
@@ -259,7 +269,7 @@ class InformerModel(LoadsWeights, SavedWholeModel):
             model.fit(target, past_covariates=past_cov, future_covariates=future_cov)
             pred = model.predict(6)
         """
-        check_unknown(type(self), kwargs)
+        _check_unknown(type(self), kwargs)
         # `self.model_params` would hold a subclass's arguments; these are the ones received here.
         arguments: Arguments = {
             "input_chunk_length": input_chunk_length,
@@ -296,7 +306,7 @@ class InformerModel(LoadsWeights, SavedWholeModel):
         config = InformerConfig(
             input_chunk_length, output_chunk_length, num_targets=1, **architecture
         )
-        check_arguments(arguments)
+        _check_arguments(arguments)
         # The checked values are Python's own numbers, as a checkpoint needs them.
         arguments.update({name: getattr(config, name) for name in LENGTHS})
         # Sizes that are left out follow from the covariates, once these are known.
@@ -410,14 +420,14 @@ class InformerModel(LoadsWeights, SavedWholeModel):
 
     def fit(self, series: TimeSeriesLike, *args: object, **kwargs: object) -> Self:
         """Check what is given and train."""
-        given = arguments_of(super().fit, series, *args, **kwargs)
+        given = _arguments_of(super().fit, series, *args, **kwargs)
         with self._learning(given):
             super().fit(**given)
         return self
 
     def lr_find(self, series: TimeSeriesLike, *args: object, **kwargs: object) -> object:
         """Check what is given and try learning rates."""
-        given = arguments_of(super().lr_find, series, *args, **kwargs)
+        given = _arguments_of(super().lr_find, series, *args, **kwargs)
         with self._learning(given):
             return super().lr_find(**given)
 
@@ -425,7 +435,7 @@ class InformerModel(LoadsWeights, SavedWholeModel):
         self, train_dataset: TorchTrainingDataset, *args: object, **kwargs: object
     ) -> Self:
         """Check what is given and train."""
-        given = arguments_of(super().fit_from_dataset, train_dataset, *args, **kwargs)
+        given = _arguments_of(super().fit_from_dataset, train_dataset, *args, **kwargs)
         if self.model is None and not self._columns:
             self._columns = columns_of(
                 {name: getattr(train_dataset, name, None) for name in INPUTS}
@@ -455,7 +465,7 @@ class InformerModel(LoadsWeights, SavedWholeModel):
                 f"`n` must be an integer of at least 1; got {type(n).__name__}. Call "
                 "`predict(n, series)`, with the number of steps first."
             )
-        given = arguments_of(super().predict, n, series, *args, **kwargs)
+        given = _arguments_of(super().predict, n, series, *args, **kwargs)
         given["n"] = check_integer("n", n, minimum=1)
         orders = prepare_forecast(self, given)
         warn_of_equal_paths(self, given)
@@ -465,7 +475,7 @@ class InformerModel(LoadsWeights, SavedWholeModel):
         self, series: TimeSeriesLike, *args: object, **kwargs: object
     ) -> Backtest:
         """Check what is given and forecast at many origins."""
-        given = arguments_of(super().historical_forecasts, series, *args, **kwargs)
+        given = _arguments_of(super().historical_forecasts, series, *args, **kwargs)
         check_type("series", series, required=True)
         orders = None
         if given.get("retrain", True) is False and not given.get("data_transformers"):
@@ -476,7 +486,7 @@ class InformerModel(LoadsWeights, SavedWholeModel):
         self, n: int, dataset: TorchInferenceDataset, *args: object, **kwargs: object
     ) -> list[TimeSeries] | tuple[FloatArray, list[object], list[object]]:
         """Check what is given and forecast."""
-        given = arguments_of(super().predict_from_dataset, n, dataset, *args, **kwargs)
+        given = _arguments_of(super().predict_from_dataset, n, dataset, *args, **kwargs)
         check_windows(self, given)
         with self._on_one_device():
             return super().predict_from_dataset(**given)
@@ -628,6 +638,90 @@ class InformerModel(LoadsWeights, SavedWholeModel):
 def calendar_names(model: InformerModel) -> tuple[str, ...]:
     """Names of the calendar features of a fitted model: its last future covariates."""
     return () if model._calendar is None else model._calendar.names
+
+
+# What the constructor, and the methods, are given
+
+
+def _arguments_of(method: Callable[..., object], *args: object, **kwargs: object) -> Arguments:
+    """The arguments of a call by name; a TypeError, as from the call, if they do not fit."""
+    signature = inspect.signature(method)
+    arguments = signature.bind(*args, **kwargs).arguments
+    for name, parameter in signature.parameters.items():
+        if parameter.kind is parameter.VAR_KEYWORD:
+            arguments.update(arguments.pop(name, {}))
+    return arguments
+
+
+def _check_arguments(arguments: Arguments) -> None:
+    """Raise if an argument of the model, but not of the network, is outside its range.
+
+    Numpy's integers and booleans become Python's, in place.
+    """
+    time_features = arguments["time_features"]
+    if not isinstance(time_features, bool) and time_features != "all":
+        raise ValueError(f"`time_features` must be True, False or 'all'; got {time_features!r}.")
+    _check_encoders(arguments.get("add_encoders"))
+    for name in ("use_static_covariates", "compile_network"):
+        arguments[name] = check_switch(name, arguments[name])
+    norm = arguments["use_reversible_instance_norm"]
+    if norm is not None and not (
+        isinstance(norm, bool) or (isinstance(norm, dict) and norm.keys() <= {"affine", "eps"})
+    ):
+        raise ValueError(
+            "`use_reversible_instance_norm` must be True, False, None, or a dictionary with the "
+            f"keys 'affine' and 'eps'; got {norm!r}."
+        )
+    for name, minimum in (("output_chunk_shift", 0), ("batch_size", 1), ("n_epochs", 0)):
+        if name in arguments:
+            arguments[name] = check_integer(name, arguments[name], minimum)
+    patience = arguments["early_stopping_patience"]
+    if patience is not None:
+        arguments["early_stopping_patience"] = check_integer("early_stopping_patience", patience, 1)
+    _check_training(arguments)
+    likelihood = arguments.get("likelihood")
+    if likelihood is not None and not isinstance(likelihood, Likelihood):
+        raise ValueError(
+            "`likelihood` must be an object of `darts.utils.likelihood_models.torch` or None; got "
+            f"{likelihood!r}. Give for example `QuantileRegression()`."
+        )
+
+
+def _check_training(arguments: Arguments) -> None:
+    """Raise unless loss, optimizer and trainer are given as Darts takes them."""
+    loss = arguments.get("loss_fn", callable)
+    if isinstance(loss, type) or not callable(loss):
+        raise ValueError(
+            f"`loss_fn` must be a torch loss module; got {loss!r}. Give for example "
+            "`torch.nn.L1Loss()`."
+        )
+    for name in ("optimizer_kwargs", "pl_trainer_kwargs"):
+        if not isinstance(arguments.get(name) or {}, dict):
+            raise ValueError(f"`{name}` must be a dictionary or None; got {arguments[name]!r}.")
+
+
+def _check_encoders(encoders: object) -> None:
+    """Raise unless the user's own encoders are in lists, which calendar features can join."""
+    own = encoders.get("custom") if isinstance(encoders, dict) else encoders
+    are_lists = isinstance(own, dict) and isinstance(own.get("future", []), list | tuple)
+    if own is not None and not (are_lists and isinstance(encoders, dict)):
+        raise ValueError(
+            "`add_encoders` must be None or a dictionary, with encoders of one's own in lists, as "
+            f"{{'custom': {{'future': [function]}}}}; got {encoders!r}."
+        )
+
+
+def _check_unknown(cls: type, given: Iterable[str]) -> None:
+    """Raise if no class that ``cls`` is made of has an argument of that name."""
+    known = set(inspect.signature(PLForecastingModule.__init__).parameters)
+    for base in inspect.getmro(cls)[:-1]:
+        known.update(inspect.signature(vars(base).get("__init__", object)).parameters)
+    known -= {"self", "args", "kwargs"}
+    for name in given:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            remedy = f"Did you mean `{near[0]}`?" if near else "Leave it out."
+            raise ValueError(f"`{name}` is no argument of `{cls.__name__}`. {remedy}")
 
 
 # Darts' own loaders, among them those of ensembles and conformal models, refuse strange classes. To

@@ -10,11 +10,9 @@ import contextlib
 import hashlib
 import inspect
 import json
-import math
 import os
 from collections.abc import Iterator
 from importlib import metadata
-from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -26,13 +24,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from ._darts_private import declare_fitted, make_network
-from ._files import beside
+from ._files import FilePath, beside
 from .time_features import TimeFeatures
 
 if TYPE_CHECKING:
     from .darts import InformerModel
 
-FilePath = str | os.PathLike[str]
 JSON = None | bool | int | float | str | list["JSON"] | dict[str, "JSON"]
 Tensors = dict[str, torch.Tensor]
 Model = TypeVar("Model", bound="InformerModel")
@@ -65,10 +62,6 @@ TRAINING_OBJECTS = frozenset(
 TRAINING = frozenset({"batch_size", "n_epochs", "early_stopping_patience", "enable_finetuning"})
 CHANGEABLE = RUNNING | TRAINING_OBJECTS | TRAINING
 WEIGHTS_DTYPES = ("float16", "bfloat16", "float32", "float64")
-SAMPLE_DTYPES = ("float16", "float32", "float64")
-REMEDY = "Save the model again with `save_pretrained`, or copy the whole directory again."
-# What config.json holds of the network besides its arguments, and the types of the numbers.
-DTYPES = ("float16", "bfloat16", "float32", "float64")
 SAMPLE_DTYPES = ("float16", "float32", "float64")
 REMEDY = "Save the model again with `save_pretrained`, or copy the whole directory again."
 
@@ -248,22 +241,15 @@ def plain(name: str, value: object) -> JSON:
     >>> plain("quantiles", (np.float64(0.5), {"eps": 1e-5}))
     [0.5, {'eps': 1e-05}]
     """
-    if value is None or isinstance(value, bool | str):
-        return value
-    if isinstance(value, np.ndarray | np.generic):
-        return plain(name, value.tolist())
-    if isinstance(value, Integral):
-        return int(value)
-    if isinstance(value, Real) and math.isfinite(value):
-        return float(value)
-    if isinstance(value, list | tuple):
-        return [plain(f"{name}[{i}]", one) for i, one in enumerate(value)]
-    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
-        return {key: plain(f"{name}[{key!r}]", one) for key, one in value.items()}
-    raise ValueError(
-        f"`{name}` cannot be saved as data; got {value!r}. Numbers, strings, and lists and "
-        "dictionaries of them can. Choose another, or keep the whole model with `save`."
-    )
+    try:
+        text = json.dumps(value, default=lambda one: one.tolist(), allow_nan=False)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"`{name}` cannot be saved as data; got {value!r}. Numbers, strings, and lists and "
+            "dictionaries of them can. Choose another, or keep the whole model with `save`."
+        ) from error
+    found: JSON = json.loads(text)
+    return found
 
 
 # The directory

@@ -21,7 +21,6 @@ from informer_forecaster._network import InformerConfig
 from informer_forecaster._network.config import N_EPOCHS, PATIENCE
 from informer_forecaster._threads import one_at_a_time
 
-from ._files import FilePath, check_archive, flush
 from ._sktime_frames import (
     Columns,
     Float64Array,
@@ -59,6 +58,7 @@ from ._sktime_time import (
 if TYPE_CHECKING:
     from informer_forecaster.explain import Explanation
 
+    from ._files import FilePath
     from ._sktime_network import SharedNetwork
 
 
@@ -637,6 +637,8 @@ class InformerForecaster(GuardedForecaster):
         """Save to memory, or all or nothing to ``path`` + ``.zip``; parameters as in sktime."""
         if not isinstance(path, str | Path):
             return super().save(path, serialization_format)
+        from ._files import flush
+
         archive = Path(f"{path}.zip")
         with TemporaryDirectory(dir=archive.parent, prefix=".", suffix=".new") as folder:
             super().save(Path(folder, "forecaster"), serialization_format).close()
@@ -653,6 +655,8 @@ class InformerForecaster(GuardedForecaster):
         ValueError
             If the archive is damaged.
         """
+        from ._files import check_archive
+
         check_archive(serial)
         return super().load_from_path(serial)
 
@@ -688,7 +692,7 @@ class InformerForecaster(GuardedForecaster):
         >>> loaded.fit(y, fh=range(1, 13)).predict().equals(y_pred)
         True
         """
-        from ._sktime_pretrained import describe_network
+        from ._sktime_network import describe_network
         from .pretrained import plain, write_directory
 
         network = getattr(self, "model_", None) or getattr(self, "pretrained_model_", None)
@@ -699,11 +703,11 @@ class InformerForecaster(GuardedForecaster):
         scales = network.scales
         if self.is_fitted:
             scales = {key: (one.center, one.scale) for key, one in self._context.items()}
-        config, tensors = describe_network(network, scales)
+        config = describe_network(network, scales)
         parameters = {k: v for k, v in self._plain_parameters.items() if k not in OF_THE_MACHINE}
         config["class"] = type(self).__name__
         config["parameters"] = {name: plain(name, value) for name, value in parameters.items()}
-        write_directory(directory, config, tensors)
+        write_directory(directory, config, network.model.model.state_dict())
 
     @classmethod
     def from_pretrained(cls, directory: FilePath, **kwargs: Any) -> Self:
@@ -738,7 +742,7 @@ class InformerForecaster(GuardedForecaster):
         --------
         See :meth:`save_pretrained`.
         """
-        from ._sktime_pretrained import restore_network
+        from ._sktime_network import restore_network
         from .pretrained import read_directory, reported
 
         changeable = AFTER_TRAINING | OF_THE_MACHINE

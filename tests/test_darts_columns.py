@@ -204,7 +204,9 @@ def test_huge_static_covariates_are_refused(tiny_model, waves, huge):
         series.with_static_covariates(pd.DataFrame({"size": [1.0], "id": [value]}))
         for value in (huge, 1.0)
     )
-    rule = r"static covariates of `series` must be of a magnitude up to .*'id'.*Scale it"
+    rule = (
+        r"static covariates of `series` must be finite, and of a magnitude up to .*'id'.* scale it"
+    )
     with pytest.raises(ValueError, match=rule):
         tiny_model().fit(bad)
     with pytest.raises(ValueError, match=rule):

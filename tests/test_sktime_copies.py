@@ -62,13 +62,6 @@ def test_a_file_is_read_by_a_process_that_knows_only_sktime(tmp_path):
     assert result.stdout.strip() == str(forecaster.predict()["a"].map(float.hex).tolist())
 
 
-def test_a_file_of_another_format_is_refused():
-    network = make().fit(noise(), fh=FH).model_
-    state = {**network.__getstate__(), "format": 1}
-    with pytest.raises(ValueError, match=r"format 1, .*reads format 2"):
-        type(network).__new__(type(network)).__setstate__(state)
-
-
 def test_files_hold_no_data_but_the_context():
     small, large = (make().fit(noise(rows), fh=FH) for rows in (50, 2500))
     assert len(pickle.dumps(large)) - len(pickle.dumps(small)) < 100

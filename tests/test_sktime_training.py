@@ -231,7 +231,9 @@ def test_training_goes_on_where_the_training_device_is_missing(monkeypatch):
 @pytest.mark.parametrize("accelerator", ["gpu", "cuda"])
 def test_a_first_fit_needs_the_device_that_it_names(monkeypatch, accelerator):
     no_gpu(monkeypatch)
-    message = rf"accelerator='{accelerator}'.*no GPU on this machine; leave out `accelerator`"
+    message = (
+        rf"accelerator='{accelerator}'.*no such device on this machine. Leave out `accelerator`"
+    )
     with pytest.raises(ValueError, match=message):
         make(pl_trainer_kwargs={"accelerator": accelerator}).fit(noise(), fh=FH)
 

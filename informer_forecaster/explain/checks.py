@@ -7,13 +7,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from informer_forecaster._network.config import check_integer
-from informer_forecaster.adapters._darts_series import (
+from informer_forecaster.adapters._darts_checks import (
     check_inputs,
     check_length,
     check_static_covariates,
     check_type,
-    label,
 )
+from informer_forecaster.adapters._darts_columns import label
 from informer_forecaster.adapters.darts import InformerModel, calendar_names
 
 from .windows import Given
@@ -84,7 +84,8 @@ def check_background(model: Any, given: Given, largest: float) -> None:
                 f"the model was fitted with {expected} of them; got {counts}. Pass what `predict` "
                 "takes for the background series."
             )
-    check_inputs(*given, largest=largest, prefix="background_")
+    inputs = {f"background_{name}": series for name, series in given._asdict().items()}
+    check_inputs(inputs, (0, 0, 0), largest)
 
 
 def check_foreground(model: Any, given: Given, background: Given, largest: float) -> None:
@@ -99,13 +100,9 @@ def check_foreground(model: Any, given: Given, background: Given, largest: float
         _check_covariates(name, getattr(given, name), given.series, getattr(background, name))
     if model.uses_static_covariates:
         check_static_covariates("foreground_series", given.series, largest)
-    check_inputs(
-        [one[-lookback:] for one in given.series],
-        *given[1:],
-        largest=largest,
-        prefix="foreground_",
-        future_steps_ahead=model.output_chunk_shift + model.output_chunk_length,
-    )
+    inputs = {f"foreground_{name}": series for name, series in given._asdict().items()}
+    inputs["foreground_series"] = [one[-lookback:] for one in given.series]
+    check_inputs(inputs, (0, 0, model.output_chunk_shift + model.output_chunk_length), largest)
 
 
 def _check_types(part: str, given: Given) -> None:
