@@ -21,7 +21,7 @@ from darts.utils.data import (
 
 from informer_forecaster._network.config import LARGEST_VALUE
 
-from ._darts_columns import (
+from ._darts_series import (
     INPUTS,
     Orders,
     as_list,

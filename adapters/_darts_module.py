@@ -46,6 +46,7 @@ from informer_forecaster._training.best_weights import Weights, all_or_nothing
 from informer_forecaster._training.effects_start import fit_start
 from informer_forecaster._training.intervals import best_factor
 from informer_forecaster._training.linear_start import SeriesNorm
+from informer_forecaster._training.parameters import invert_softplus, start_parameters
 from informer_forecaster._training.recipe import TrainingRecipe
 from informer_forecaster._training.windows import TrainingWindows, Windows
 
@@ -209,8 +210,10 @@ class _InformerModule(TrainingRecipe, PLForecastingModule):
         norm = self.rin or SeriesNorm(windows, self.add_up)
         found = fit_start(windows, norm, self.effects, self.add_up)
         if found is not None:
-            parameters = parameters_of(found.weight, found.intercept, found.error, self.likelihood)
-            skip.set_map(*parameters)
+            quantiles = getattr(self.likelihood, "quantiles", None)
+            shares = LOCATION_SCALE.items()
+            share = next((s for cls, s in shares if isinstance(self.likelihood, cls)), None)
+            skip.set_map(*start_parameters(found, quantiles, share))
             if self.network.step_head is not None and self.effects is not None:
                 self.network.step_head.cycle.fill_(self.effects.day)
             torch.nn.init.zeros_(self.network.projection.weight)
@@ -298,40 +301,6 @@ LOCATION_SCALE = {
 def moves_with_the_series(likelihood: object) -> bool:
     """Whether level and scale of the series can be put back into the parameters."""
     return likelihood is None or isinstance(likelihood, (QuantileRegression, *LOCATION_SCALE))
-
-
-def parameters_of(
-    weight: Tensor, intercept: Tensor, error: Tensor, likelihood: object
-) -> tuple[Tensor, Tensor]:
-    """Make the parameters of ``likelihood`` from a linear forecast and its error.
-
-    From weight ``(C, H, L)``, intercept and error ``(C, H)``: weight ``(C, P, H, L)`` and bias
-    ``(C, P, H)``, as wide as the error.
-    """
-    if likelihood is None:
-        return weight.unsqueeze(1), intercept.unsqueeze(1)
-    if isinstance(likelihood, QuantileRegression):
-        probits = torch.tensor([NormalDist().inv_cdf(q) for q in likelihood.quantiles])
-        spread = probits.to(error)[:, None] * error.unsqueeze(1)
-        repeated = weight.unsqueeze(1).expand(-1, len(probits), -1, -1)
-        return repeated, intercept.unsqueeze(1) + spread
-    share = next(s for cls, s in LOCATION_SCALE.items() if isinstance(likelihood, cls))
-    raw = invert_softplus((share * error).clamp(min=1e-3))
-    weights = torch.stack([weight, torch.zeros_like(weight)], dim=1)
-    return weights, torch.stack([intercept, raw], dim=1)
-
-
-def invert_softplus(scale: Tensor) -> Tensor:
-    """Give what a softplus turns into ``scale``: how likelihoods read theirs.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from informer_forecaster.adapters._darts_module import invert_softplus
-    >>> torch.nn.functional.softplus(invert_softplus(torch.tensor([0.5, 2.0])))
-    tensor([0.5000, 2.0000])
-    """
-    return scale + torch.log(-torch.expm1(-scale.clamp(min=torch.finfo(scale.dtype).tiny)))
 
 
 # What a softplus or a sigmoid turns into about 1e-13; far below it, they round to 0 or overflow.

@@ -342,27 +342,17 @@ class Columns:
         return narrow(values.to_numpy(dtype=np.float64), values, "X", instance.name)
 
     def check_step(self, instance: Instance) -> None:
-        """Raise unless a series has the step, and the calendar features, of the training.
+        """Raise unless a series has a step of the length that calendar features were trained on.
 
         A network without calendar features can forecast every series.
         """
-        if not self.calendar:
-            return
-        suitable = calendar_of(instance.y.index, instance.step)
-        # The longest cycles come last: a short training part leaves these out.
-        if self.calendar != suitable[: len(self.calendar)]:
-            raise ValueError(
-                "`y` must have a step of the same calendar features as those that the network was "
-                f"trained on, {', '.join(self.calendar)}; a step of "
-                f"{size_of(instance.y.index, instance.step)} has {', '.join(suitable) or 'none'}. "
-                "Train on series of this step, or with `time_features=False`."
-            )
         step = length_of(instance.y.index, instance.step)
-        if step and self.step and not 0.8 < step / self.step < 1.25:
+        if self.step and self.calendar and not (step and 0.8 < step / self.step < 1.25):
             raise ValueError(
                 "`y` must have a step of the length that the network was trained on, "
-                f"{self.step}; got {step}. Train on series of this step, or with "
-                "`time_features=False`."
+                f"{self.step}, as calendar features depend on it; got a step of "
+                f"{size_of(instance.y.index, instance.step)}. Train on series of this step, or "
+                "with `time_features=False`."
             )
 
 

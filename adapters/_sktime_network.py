@@ -11,7 +11,6 @@ import logging
 import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -207,32 +206,16 @@ class SharedNetwork:
             every = list(explainer.target_components_likelihood)
             middle = every[self._middle :: len(self.quantiles or (0,))]
             result = explainer.explain(horizons=steps.tolist(), target_components=middle)
-        return self._restated(result.explanations[0], instance, [str(name) for name in names])
-
-    def _restated(self, explanation: Explanation, instance: Instance, y: list[str]) -> Explanation:
-        """Put names, time stamps and units of the data into what is said of arrays."""
-        times = instance.y.index[-self.input_chunk_length :]
-        times = times.append(labels_after(times, instance.step, self.output_chunk_length))
-        past = list(map(str, self.columns.past))
-        future = [*map(str, self.columns.future), *self.columns.calendar]
-        center, scale = instance.center, instance.scale
-        layers = (explanation.encoder_layers, explanation.decoder_layers)
-        encoder, decoder = (
-            tuple(one.relabelled(times, tuple(y)) for one in maps) for maps in layers
-        )
-        return replace(
-            explanation,
-            times=times,
-            freq=instance.step,
-            history=instance.y.iloc[-self.input_chunk_length :].set_axis(y, axis=1),
-            components=tuple(y),
-            forecast=explanation.forecast * scale + center,
-            baseline=explanation.baseline * scale + center,
-            # One dimension for the outputs, whose units these are, and two of the inputs.
-            added={kind: one * scale[:, None, None] for kind, one in explanation.added.items()},
-            names={"target": y, "pastcov": past, "futcov": future, "statcov": []},
-            encoder_layers=encoder,
-            decoder_layers=decoder,
+        times = instance.y.index[-lookback:]
+        times = times.append(labels_after(times, instance.step, horizon))
+        past, future = self.columns.past, [*self.columns.future, *self.columns.calendar]
+        columns = {"target": names, "pastcov": past, "futcov": future, "statcov": []}
+        return result.explanations[0].restated(
+            times,
+            instance.step,
+            instance.y.iloc[-lookback:].set_axis(list(map(str, names)), axis=1),
+            {kind: list(map(str, each)) for kind, each in columns.items()},
+            (instance.center, instance.scale),
         )
 
     @property
@@ -287,10 +270,9 @@ def describe_network(network: SharedNetwork, scales: Scales) -> dict[str, JSON]:
     """Write down a network, its columns and the scales of series."""
     columns = network.columns
     names = {"y": columns.y, "X past": columns.past, "X future": columns.future}
-    for name, labels in {
-        **names,
-        "labels of series": [one for key in scales for one in key],
-    }.items():
+    every = {f"columns of {name}": labels for name, labels in names.items()}
+    every["labels of series"] = [one for key in scales for one in key]
+    for name, labels in every.items():
         if bad := [one for one in labels if not isinstance(plain(name, one), str | int | float)]:
             raise ValueError(
                 f"`{name}` cannot be saved as data; got {bad[0]!r}. Rename it to a string or a "

@@ -22,8 +22,9 @@ from informer_forecaster._network.config import (
     check_switch,
 )
 
+from .time_features import TIME_FEATURES
+
 SCALERS: tuple[Any, ...] = ("standard", None)
-TIME_FEATURES: tuple[Any, ...] = (True, False, "all")
 # Parameters that a network that was trained does not depend on.
 AFTER_TRAINING = {"fit_after_pretrain", "update_epochs", "verbose", "pl_trainer_kwargs"}
 # Parameters that no file of a network holds, nor decides.

@@ -32,6 +32,7 @@ from informer_forecaster._network.config import (
     N_EPOCHS,
     PATIENCE,
     SIZES,
+    check_choice,
     check_integer,
     check_switch,
 )
@@ -47,24 +48,24 @@ from ._darts_checks import (
     prepare_forecast,
     warn_of_equal_paths,
 )
-from ._darts_columns import (
+from ._darts_module import _InformerModule, moves_with_the_series
+from ._darts_private import LoadsWeights
+from ._darts_series import (
     CALENDAR_CLASSES,
     INPUTS,
     Columns,
     as_list,
     columns_of,
     fit_lengths,
+    hold_back,
     in_given_order,
     make_encoders,
     put_training_in_order,
     suitable_features,
 )
-from ._darts_held_back import hold_back
-from ._darts_module import _InformerModule, moves_with_the_series
-from ._darts_private import LoadsWeights
 from ._files import SavedWholeModel
 from .pretrained import load_model, save_model
-from .time_features import FloatArray, TimeFeatures
+from .time_features import TIME_FEATURES, FloatArray, TimeFeatures
 
 Backtest: TypeAlias = TimeSeries | list[TimeSeries] | list[list[TimeSeries]]
 
@@ -658,9 +659,7 @@ def _check_arguments(arguments: Arguments) -> None:
 
     Numpy's integers and booleans become Python's, in place.
     """
-    time_features = arguments["time_features"]
-    if not isinstance(time_features, bool) and time_features != "all":
-        raise ValueError(f"`time_features` must be True, False or 'all'; got {time_features!r}.")
+    check_choice("time_features", arguments["time_features"], TIME_FEATURES)
     _check_encoders(arguments.get("add_encoders"))
     for name in ("use_static_covariates", "compile_network"):
         arguments[name] = check_switch(name, arguments[name])
@@ -672,12 +671,10 @@ def _check_arguments(arguments: Arguments) -> None:
             "`use_reversible_instance_norm` must be True, False, None, or a dictionary with the "
             f"keys 'affine' and 'eps'; got {norm!r}."
         )
-    for name, minimum in (("output_chunk_shift", 0), ("batch_size", 1), ("n_epochs", 0)):
-        if name in arguments:
+    counts = {"output_chunk_shift": 0, "batch_size": 1, "n_epochs": 0, "early_stopping_patience": 1}
+    for name, minimum in counts.items():
+        if arguments.get(name) is not None:
             arguments[name] = check_integer(name, arguments[name], minimum)
-    patience = arguments["early_stopping_patience"]
-    if patience is not None:
-        arguments["early_stopping_patience"] = check_integer("early_stopping_patience", patience, 1)
     _check_training(arguments)
     likelihood = arguments.get("likelihood")
     if likelihood is not None and not isinstance(likelihood, Likelihood):

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
+from darts.models.forecasting.pl_forecasting_module import PLForecastingModule
+from darts.models.forecasting.torch_forecasting_model import TorchForecastingModel
 from darts.utils.data.torch_datasets.utils import TorchTrainingSample
 from darts.utils.likelihood_models import torch as likelihoods
 from safetensors import SafetensorError
@@ -39,28 +41,17 @@ FORMAT, VERSION = "informer-forecaster", 1
 # Bytes: what a network may need beyond its file, as its position code grows with the look-back.
 ROOM = 2**30
 
-# Arguments of the machine and of the run. A file must not decide where this one writes or deletes.
-RUNNING = frozenset(
-    {
-        "pl_trainer_kwargs",
-        "work_dir",
-        "model_name",
-        "log_tensorboard",
-        "save_checkpoints",
-        "force_reset",
-        "show_warnings",
-        "torch_metrics",
-        "nr_epochs_val_period",
-        "compile_network",
-        "random_state",
-    }
-)
-# Arguments of the training to come that are objects: they stay behind.
-TRAINING_OBJECTS = frozenset(
-    {"loss_fn", "optimizer_cls", "optimizer_kwargs", "lr_scheduler_cls", "lr_scheduler_kwargs"}
-)
-TRAINING = frozenset({"batch_size", "n_epochs", "early_stopping_patience", "enable_finetuning"})
-CHANGEABLE = RUNNING | TRAINING_OBJECTS | TRAINING
+# Arguments of Darts for the machine and the run: they stay behind, as a file must not decide where
+# this machine writes or deletes.
+RUNNING = {
+    name
+    for base in (TorchForecastingModel, PLForecastingModule)
+    for name in inspect.signature(base.__init__).parameters
+} | {"compile_network"}
+NETWORK = {"likelihood", "add_encoders", "use_reversible_instance_norm", "output_chunk_shift"}
+TRAINING = {"batch_size", "n_epochs", "early_stopping_patience"}
+RUNNING -= {"self", "kwargs", "input_chunk_length", "output_chunk_length", *NETWORK, *TRAINING}
+CHANGEABLE = RUNNING | TRAINING
 WEIGHTS_DTYPES = ("float16", "bfloat16", "float32", "float64")
 SAMPLE_DTYPES = ("float16", "float32", "float64")
 REMEDY = "Save the model again with `save_pretrained`, or copy the whole directory again."
@@ -97,7 +88,7 @@ def describe(model: InformerModel) -> dict[str, JSON]:
     """
     if model.model is None:
         raise ValueError("`save_pretrained` needs a fitted model: call `fit` first.")
-    apart = RUNNING | TRAINING_OBJECTS | {"likelihood", "add_encoders"}
+    apart = RUNNING | {"likelihood", "add_encoders"}
     arguments = {k: v for k, v in model.model_params.items() if k not in apart}
     trainer = model.model_params.get("pl_trainer_kwargs") or {}
     sample = model.train_sample

@@ -209,15 +209,12 @@ class InformerForecaster(GuardedForecaster):
         "y_inner_mtype": ["pd.DataFrame", "pd-multiindex", "pd_multiindex_hier"],
         "X_inner_mtype": ["pd.DataFrame", "pd-multiindex", "pd_multiindex_hier"],
         "capability:multivariate": True,
-        "capability:exogenous": True,
         "capability:pred_int": True,
         "capability:update": True,
         "capability:pretrain": True,
-        "capability:unequal_length": True,
         "capability:random_state": True,
         "capability:insample": False,
         "capability:pred_int:insample": False,
-        "capability:missing_values": False,
         "capability:categorical_in_X": False,
         "capability:non_contiguous_X": False,
         "property:randomness": "derandomized",
@@ -757,7 +754,7 @@ class InformerForecaster(GuardedForecaster):
             saved = {k: tuple(v) if isinstance(v, list) else v for k, v in saved.items()}
             forecaster = cls(**{**saved, **kwargs})
             parameters = forecaster._plain_parameters
-            training = {"optimizer_kwargs": given_rate(parameters)}
+            training: dict[str, Any] = {"optimizer_kwargs": given_rate(parameters)}
             training["random_state"] = parameters["random_state"]
             network = restore_network(config, tensors, training)
             lengths = network.input_chunk_length, parameters["input_chunk_length"]

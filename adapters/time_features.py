@@ -12,6 +12,7 @@ import pandas as pd
 FloatArray = npt.NDArray[np.float64]
 
 DAY = 86_400.0
+TIME_FEATURES: tuple[Any, ...] = (True, False, "all")  # what the parameter of that name may be
 
 # name -> (value of a time stamp counted from 0, largest value, days until it comes again)
 _FEATURES: dict[str, tuple[Callable[[pd.DatetimeIndex], object], int, float]] = {

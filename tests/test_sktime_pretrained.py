@@ -161,7 +161,7 @@ def test_a_network_that_is_not_trained_is_refused(tmp_path):
     ("y", "message"),
     [
         (noise([("a", 1), "b"]), "`columns of y"),
-        (panel(noise()).rename(index={"x": pd.Timestamp("2020")}), "`label of a series`"),
+        (panel(noise()).rename(index={"x": pd.Timestamp("2020")}), "`labels of series`"),
     ],
 )
 def test_labels_that_are_no_data_are_refused_by_name(tmp_path, y, message):

@@ -13,7 +13,7 @@ from informer_forecaster.adapters._darts_checks import (
     check_static_covariates,
     check_type,
 )
-from informer_forecaster.adapters._darts_columns import label
+from informer_forecaster.adapters._darts_series import label
 from informer_forecaster.adapters.darts import InformerModel, calendar_names
 
 from .windows import Given

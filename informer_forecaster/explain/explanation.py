@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -62,6 +62,44 @@ class Explanation:
     names: dict[str, list[str]]
     encoder_layers: tuple[AttentionMap, ...]
     decoder_layers: tuple[AttentionMap, ...]
+
+    def restated(
+        self,
+        times: pd.Index[Any],
+        freq: Any,
+        history: pd.DataFrame,
+        names: dict[str, list[str]],
+        units: tuple[FloatArray, FloatArray],
+    ) -> Explanation:
+        """Say the same with the time stamps, names and units of the data that windows were made of.
+
+        Parameters
+        ----------
+        times, freq, history, names
+            As of the class; ``history`` is in the new units, its columns are the components.
+        units : tuple of numpy.ndarray
+            Zero and size of the unit of each component, ``(O,)`` both.
+        """
+        components = tuple(map(str, history.columns))
+        zero, size = units
+        encoder, decoder = (
+            tuple(one.relabelled(times, components) for one in maps)
+            for maps in (self.encoder_layers, self.decoder_layers)
+        )
+        return replace(
+            self,
+            times=times,
+            freq=freq,
+            history=history,
+            components=components,
+            forecast=self.forecast * size + zero,
+            baseline=self.baseline * size + zero,
+            # One dimension for the outputs, whose units these are, and two of the inputs.
+            added={kind: one * size[:, None, None] for kind, one in self.added.items()},
+            names=names,
+            encoder_layers=encoder,
+            decoder_layers=decoder,
+        )
 
     def importance(self, horizon: int | None = None, component: str | None = None) -> pd.DataFrame:
         """What each step of each input adds to a forecast.

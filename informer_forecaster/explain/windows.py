@@ -13,7 +13,7 @@ from darts.utils.data import SequentialTorchInferenceDataset
 from torch import Tensor
 
 from informer_forecaster._network.inputs import Inputs
-from informer_forecaster.adapters._darts_columns import as_list
+from informer_forecaster.adapters._darts_series import as_list
 from informer_forecaster.adapters.darts import InformerModel, calendar_names
 
 FloatArray = npt.NDArray[np.float64]

@@ -1,0 +1,55 @@
+"""Parameters of a likelihood that begin at the linear forecast and its error."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import NormalDist
+
+import torch
+from torch import Tensor
+
+from .linear_start import LinearForecast
+
+
+def start_parameters(
+    found: LinearForecast, quantiles: Sequence[float] | None = None, share: float | None = None
+) -> tuple[Tensor, Tensor]:
+    """Make the parameters of a likelihood from a linear forecast and its error.
+
+    Parameters
+    ----------
+    found : LinearForecast
+        Weight ``(C, H, L)``, intercept and error ``(C, H)``.
+    quantiles : sequence of float, optional
+        Those that are forecast.
+    share : float, optional
+        Of a likelihood of location and scale: its scale where the error is 1. Without either the
+        mean is forecast.
+
+    Returns
+    -------
+    weight, bias : Tensor
+        ``(C, P, H, L)`` and ``(C, P, H)``, as wide as the error.
+    """
+    weight, intercept, error = (one.unsqueeze(1) for one in found[:3])
+    if quantiles is not None:
+        probits = torch.tensor([NormalDist().inv_cdf(q) for q in quantiles])
+        spread = probits.to(error)[:, None] * error
+        return weight.expand(-1, len(probits), -1, -1), intercept + spread
+    if share is not None:
+        raw = invert_softplus((share * error).clamp(min=1e-3))
+        return torch.cat([weight, torch.zeros_like(weight)], 1), torch.cat([intercept, raw], 1)
+    return weight, intercept
+
+
+def invert_softplus(scale: Tensor) -> Tensor:
+    """Give what a softplus turns into ``scale``: how likelihoods read theirs.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from informer_forecaster._training.parameters import invert_softplus
+    >>> torch.nn.functional.softplus(invert_softplus(torch.tensor([0.5, 2.0])))
+    tensor([0.5000, 2.0000])
+    """
+    return scale + torch.log(-torch.expm1(-scale.clamp(min=torch.finfo(scale.dtype).tiny)))
