@@ -215,7 +215,7 @@ class Ours(Network):
     Parameters
     ----------
     given : bool
-        Whether `fit` is given the validation part as such. Otherwise that part trains too.
+        Whether `fit` is given the validation part as such. Otherwise it ends the training series.
     """
 
     given: bool = True
