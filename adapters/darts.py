@@ -387,16 +387,12 @@ class InformerModel(LoadsWeights, SavedWholeModel):
             num_past_covariates=widths["past_covariates"] or 0,
             num_future_covariates=widths["future_covariates"] or 0,
             num_static_covariates=self._num_static(train_sample.static_covariates),
-            num_calendar_features=self._num_calendar_features(),
+            num_calendar_features=num_calendar_features(self),
             num_parameters=1 if self.likelihood is None else self.likelihood.num_parameters,
             compile_network=self._compile_network,
             **self._architecture,
             **self.pl_module_params,
         )
-
-    def _num_calendar_features(self) -> int:
-        """Calendar features among the future covariates: the last ones."""
-        return self._own_calendar or len(calendar_names(self))
 
     def _num_static(self, static: FloatArray | None) -> int:
         """Static numbers of a sample, from ``(C or 1, S)``: all, or those of one component."""
@@ -639,6 +635,11 @@ class InformerModel(LoadsWeights, SavedWholeModel):
 def calendar_names(model: InformerModel) -> tuple[str, ...]:
     """Names of the calendar features of a fitted model: its last future covariates."""
     return () if model._calendar is None else model._calendar.names
+
+
+def num_calendar_features(model: InformerModel) -> int:
+    """Calendar features among the future covariates, the last ones: the model's or sktime's."""
+    return model._own_calendar or len(calendar_names(model))
 
 
 # What the constructor, and the methods, are given

@@ -14,7 +14,7 @@ from informer_forecaster.adapters._darts_checks import (
     check_type,
 )
 from informer_forecaster.adapters._darts_series import label
-from informer_forecaster.adapters.darts import InformerModel, calendar_names
+from informer_forecaster.adapters.darts import InformerModel, num_calendar_features
 
 from .windows import Given
 
@@ -132,8 +132,7 @@ def _check_covariates(name: str, given: Any, series: Any, background: Any) -> No
 
 def warn_of_idle_covariates(model: InformerModel, names: dict[str, list[str]]) -> None:
     """Warn where covariates were given, and none of them changes a forecast."""
-    calendar = calendar_names(model)
-    future = names["futcov"][: len(names["futcov"]) - len(calendar)]
+    future = names["futcov"][: len(names["futcov"]) - num_calendar_features(model)]
     idle = [*names["pastcov"], *future]
     if not idle or model.model.reads_covariates:
         return
