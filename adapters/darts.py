@@ -95,6 +95,7 @@ class InformerModel(LoadsWeights, SavedWholeModel):
         attention: str = InformerConfig.attention,
         sampling_factor: int = InformerConfig.sampling_factor,
         sparsity: Literal["sampled", "moment"] = InformerConfig.sparsity,
+        cross_attention: Literal["full", "prob"] = InformerConfig.cross_attention,
         distil: bool = InformerConfig.distil,
         num_encoder_stacks: int = InformerConfig.num_encoder_stacks,
         start_token_length: int | None = InformerConfig.start_token_length,
@@ -159,6 +160,10 @@ class InformerModel(LoadsWeights, SavedWholeModel):
             How ProbSparse attention ranks its queries: ``"sampled"`` by a sample of the keys,
             ``"moment"`` in closed form by the second moment of all keys, which gives the others a
             first-order attention in the place of a mean. Default: ``"sampled"``.
+        cross_attention
+            Attention of the decoder to the encoder: ``"full"``, as in the paper, or ``"prob"``,
+            ProbSparse as by ``sparsity="moment"``, whose cost grows linearly where look-back and
+            horizon grow. Default: ``"full"``.
         distil
             Whether the encoder halves the sequence between its layers. Default: ``True``.
         num_encoder_stacks
@@ -286,6 +291,7 @@ class InformerModel(LoadsWeights, SavedWholeModel):
             "attention": attention,
             "sampling_factor": sampling_factor,
             "sparsity": sparsity,
+            "cross_attention": cross_attention,
             "distil": distil,
             "num_encoder_stacks": num_encoder_stacks,
             "start_token_length": start_token_length,

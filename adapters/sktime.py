@@ -109,6 +109,8 @@ class InformerForecaster(GuardedForecaster):
     sparsity : {"sampled", "moment"}
         How ProbSparse attention ranks the queries: by sampled keys as in the paper, or by the
         second moment of all, which gives the others a first-order attention, not a mean.
+    cross_attention : {"full", "prob"}
+        Attention of the decoder to the encoder: of all queries, or ProbSparse by the moment.
     distil : bool
         Whether the encoder halves the sequence between its layers.
     num_encoder_stacks : int
@@ -235,6 +237,7 @@ class InformerForecaster(GuardedForecaster):
     attention: str = InformerConfig.attention
     sampling_factor: int = InformerConfig.sampling_factor
     sparsity: str = InformerConfig.sparsity
+    cross_attention: str = InformerConfig.cross_attention
     distil: bool = InformerConfig.distil
     num_encoder_stacks: int = InformerConfig.num_encoder_stacks
     start_token_length: int | None = InformerConfig.start_token_length

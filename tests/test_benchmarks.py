@@ -178,7 +178,7 @@ def test_training_step_runs(run):
     sizes = ["--paper", "24/12/12", "--batch", "2", "--growth", "96"]
     sizes += ["--calls", "96", "--fit-steps", "1", "8", "--windows", "64"]
     results = run("training_step", *sizes)
-    counts = {"darts": 4, "paper": 3, "growth": 4, "profile": 20}
+    counts = {"darts": 4, "paper": 3, "growth": 6, "profile": 24}
     assert results["part"].value_counts().to_dict() == counts
     assert (results.loc[results["part"].isin(["paper", "growth"]), "value"] > 0).all()
     shares = results[results["part"] == "profile"].groupby("setting")["value"]

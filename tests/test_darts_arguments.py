@@ -23,7 +23,7 @@ BAD_ARGUMENTS = [
     ("decoder_causal", 0), ("padding_mode", "zeros"), ("time_features", "yes"),
     ("time_features", 1), ("use_static_covariates", None), ("compile_network", "yes"),
     ("early_stopping_patience", 0), ("early_stopping_patience", "yes"),
-    ("use_reversible_instance_norm", 1), ("sparsity", "random"),
+    ("use_reversible_instance_norm", 1), ("sparsity", "random"), ("cross_attention", "moment"),
     ("use_reversible_instance_norm", {"afine": True}),
     ("likelihood", "gaussian"), ("loss_fn", "mse"), ("loss_fn", torch.nn.MSELoss),
     ("optimizer_kwargs", "adam"), ("pl_trainer_kwargs", ["gpu"]),

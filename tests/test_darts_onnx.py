@@ -22,6 +22,7 @@ MODES = {
     "sampled": {},
     "moment": {"sparsity": "moment", "patch_length": 1},
     "full": {"attention": "full"},
+    "cross": {"cross_attention": "prob", "patch_length": 1},
     "without distilling": {"distil": False, "sparsity": "moment", "patch_length": 1},
     "stacks": {"num_encoder_layers": 3, "num_encoder_stacks": 3},
     "patches": {"patch_length": 5, "start_token_length": 7},

@@ -28,6 +28,7 @@ FLAWS = (
 CHOICES: dict[str, tuple[Any, ...]] = {
     "attention": ("prob", "full"),
     "sparsity": ("sampled", "moment"),
+    "cross_attention": ("full", "prob"),
     "sampling_factor": (1, 5),
     "distil": (True, False),
     "num_encoder_layers": (1, 2),

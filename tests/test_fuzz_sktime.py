@@ -39,6 +39,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "output_chunk_length": (None, 1, 3),
     "attention": ("prob", "full"),
     "sparsity": ("sampled", "moment"),
+    "cross_attention": ("full", "prob"),
     "distil": (True, False),
     "num_encoder_layers": (1, 2),
     "start_token_length": (None, 0, 1),

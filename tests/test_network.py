@@ -16,6 +16,7 @@ MODES = [
     {},
     {"attention": "full"},
     {"sparsity": "moment"},
+    {"cross_attention": "prob", "sampling_factor": 1},
     {"distil": False},
     {"num_encoder_layers": 3, "num_encoder_stacks": 3},
     {"num_decoder_layers": 2},
@@ -220,6 +221,24 @@ def test_all_active_queries_are_full_attention(sparsity: str) -> None:
     torch.testing.assert_close(network(x), other(x), rtol=1e-4, atol=1e-5)
 
 
+def test_the_decoder_attends_to_the_encoder_by_second_order() -> None:
+    """Near full attention, and equal to it where all queries are active."""
+    config = InformerConfig(90, 30, 2, patch_length=1, attention="full", distil=False, **SMALL)
+    network = Informer(config).eval()
+
+    def distance(factor: int) -> float:
+        change = {"cross_attention": "prob", "sampling_factor": factor}
+        other = Informer(dataclasses.replace(config, **change)).eval()
+        other.load_state_dict(network.state_dict())
+        x = torch.randn(2, 90, 2, generator=torch.Generator().manual_seed(0))
+        with torch.no_grad():
+            expected = network(x)
+            return float((other(x) - expected).norm() / expected.norm())
+
+    assert 1e-6 < distance(1) < 0.05
+    assert distance(100) < 1e-5
+
+
 def test_the_last_layer_drops_start_tokens_without_a_change() -> None:
     """Cutting them before the feed-forward network saves time and gives the same forecast."""
     config = InformerConfig(24, 12, num_targets=1, num_decoder_layers=2, **SMALL)
@@ -267,6 +286,7 @@ def test_position_code(d_model: int) -> None:
         ({"start_token_length": -1}, "`start_token_length` must be an integer of at least 0"),
         ({"activation": "gulu"}, "`activation` must be one of 'gelu', 'relu'; got 'gulu'"),
         ({"attention": "sparse"}, "`attention` must be one of 'prob', 'full'.*; got 'sparse'"),
+        ({"cross_attention": "moment"}, "`cross_attention` must be one of 'full', 'prob'; got"),
         ({"sparsity": "random"}, "`sparsity` must be one of 'sampled', 'moment'; got 'random'"),
         ({"padding_mode": "zeros"}, "`padding_mode` must be one of"),
         ({"dropout": 1.0}, r"`dropout` must be a number in \[0, 1\); got 1.0"),

@@ -1,7 +1,7 @@
 """Methods by name, with changes in brackets; the ablations are lists of such names.
 
 ``informer-points[distil=false,look_back=720]`` is that method with these arguments of its model;
-``look_back``, ``output_chunk_length`` and ``windows`` are the recipe's own.
+``look_back``, ``output_chunk_length``, ``stride`` and ``windows`` are the recipe's own.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from attention_variants import VARIANTS
 from methods import METHODS
 from recipe import SLOW, Method, is_installed
 
-OF_THE_RECIPE = {"look_back", "output_chunk_length", "windows"}
+OF_THE_RECIPE = {"look_back", "output_chunk_length", "stride", "windows"}
 
 # Point tokens: with a token of 12 steps every query of these lengths is active.
 _BASE = "informer-points"
@@ -48,6 +48,16 @@ ABLATIONS: dict[str, list[str]] = {
             f"attention={FIRST_ORDER}",
             f"sparsity=moment,attention={FIRST_ORDER}",
             "attention=full",
+        )
+    ],
+    # The same in fewer steps of training, so that seeds and horizons are many.
+    "second-order": [
+        f"paper-norm[{change},n_epochs=3,stride=4,windows=400]"
+        for change in (
+            "sparsity=sampled",
+            "sparsity=moment",
+            "attention=full",
+            f"sparsity=moment,attention={FIRST_ORDER}",
         )
     ],
     # What each part of the default is worth: the default without it, and without the linear map,

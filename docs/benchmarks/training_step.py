@@ -45,7 +45,9 @@ PAPER = ((96, 48, 24), (168, 168, 168), (720, 336, 720))
 WIDTHS = {"d_model": 512, "nhead": 8, "dim_feedforward": 2048, "dropout": 0.05}
 GROWTH = (720, 2880, 11520)
 CALLS = (96, 720, 2880)
-GROWING = ("input", "input and output")
+# The decoder attends to the encoder as in the paper, or by `cross_attention="prob"`.
+LINEAR = "input and output, prob"
+GROWING = ("input", "input and output", LINEAR)
 # What torch computes the parts of a step with.
 KERNELS = {
     "matrix products": {
@@ -172,8 +174,10 @@ def find_shares(step: Call) -> dict[str, float]:
 def make_growth_step(growing: str, length: int, device: str) -> tuple[Call, int]:
     """Make a step on ``length`` steps of what is growing, and count the tokens in it."""
     batch = max(1, GROWTH[-1] // length)
-    output = length if growing == "input and output" else GROWTH[0]
-    config = make_config((length, min(length, output // 2), output), GROWTH_WIDTHS)
+    output = GROWTH[0] if growing == "input" else length
+    start = min(length, output // 2)
+    cross: Any = "prob" if growing == LINEAR else "full"
+    config = make_config((length, start, output), {**GROWTH_WIDTHS, "cross_attention": cross})
     step = make_step(Informer(config), config, batch, device)
     return step, batch * (config.input_chunk_length + config.num_start_steps + output)
 

@@ -11,6 +11,7 @@ from .registry import check_attention
 
 ACTIVATIONS = ("gelu", "relu")
 SPARSITIES = ("sampled", "moment")
+CROSS_ATTENTIONS = ("full", "prob")
 PADDING_MODES = ("replicate", "circular")
 
 # Of Adam, in both adapters, and how many epochs. Where covariates act there is more to learn than a
@@ -81,6 +82,9 @@ class InformerConfig:
     sparsity : {"sampled", "moment"}
         How ProbSparse attention ranks queries: by sampled keys, or by the second moment of all,
         which gives the others a first-order attention in the place of a mean.
+    cross_attention : {"full", "prob"}
+        Attention of the decoder to the encoder: of every query, as in the paper, or ProbSparse to
+        second order, whatever `sparsity` is, whose cost grows linearly.
     distil : bool
         Whether each encoder layer but the last is followed by distilling, which halves the tokens.
     num_encoder_stacks : int
@@ -143,6 +147,7 @@ class InformerConfig:
     attention: str = "prob"
     sampling_factor: int = 5
     sparsity: Literal["sampled", "moment"] = "sampled"
+    cross_attention: Literal["full", "prob"] = "full"
     distil: bool = True
     num_encoder_stacks: int = 1
     start_token_length: int | None = None
@@ -175,6 +180,7 @@ class InformerConfig:
         check_choice("activation", self.activation, ACTIVATIONS)
         check_attention(self.attention)
         check_choice("sparsity", self.sparsity, SPARSITIES)
+        check_choice("cross_attention", self.cross_attention, CROSS_ATTENTIONS)
         check_choice("padding_mode", self.padding_mode, PADDING_MODES)
         dropout: object = self.dropout
         is_number = isinstance(dropout, Real) and not isinstance(dropout, bool)
@@ -236,6 +242,7 @@ class InformerConfig:
             "attention": "prob",
             "sampling_factor": 5,
             "sparsity": "sampled",
+            "cross_attention": "full",
             "distil": True,
             "num_encoder_stacks": 1,
             "patch_length": 1,

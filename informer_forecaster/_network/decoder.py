@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from .attention import FullAttention
 from .config import InformerConfig
 from .dropout import DropoutFactory
 from .layers import FeedForward, MultiHeadAttention, make_self_attention
+from .registry import make_cross_attention
 
 
 class DecoderLayer(nn.Module):
@@ -21,9 +21,8 @@ class DecoderLayer(nn.Module):
         # NOTE[DIFF] masked as in the paper by default; `decoder_causal=False` takes the mask off.
         self.self_attention = make_self_attention(config, dropout, causal=config.decoder_causal)
         self.self_attention_norm = nn.LayerNorm(config.d_model)
-        self.cross_attention = MultiHeadAttention(
-            FullAttention(dropout=dropout(config.dropout)), config.d_model, config.nhead
-        )
+        attention = make_cross_attention(config, dropout(config.dropout))
+        self.cross_attention = MultiHeadAttention(attention, config.d_model, config.nhead)
         self.cross_attention_norm = nn.LayerNorm(config.d_model)
         self.feed_forward = FeedForward(config, dropout)
         self.feed_forward_norm = nn.LayerNorm(config.d_model)

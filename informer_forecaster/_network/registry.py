@@ -49,7 +49,7 @@ def register_attention(name: str, factory: AttentionFactory) -> None:
     Notes
     -----
     A saved model holds the name only: register the attention before loading it. Attention from the
-    decoder to the encoder stays full, as in the paper.
+    decoder to the encoder is what `cross_attention` says.
 
     Examples
     --------
@@ -98,6 +98,14 @@ def check_attention(name: object) -> None:
 def make_attention(config: InformerConfig, causal: bool, dropout: nn.Module) -> nn.Module:
     """Make the self-attention that ``config.attention`` names, of one layer."""
     return _FACTORIES[config.attention](config, causal, dropout)
+
+
+def make_cross_attention(config: InformerConfig, dropout: nn.Module) -> nn.Module:
+    """Make the attention of the decoder to the encoder, of one layer."""
+    if config.cross_attention == "full":
+        return FullAttention(dropout=dropout)
+    # NOTE[DIFF] full in the paper, whose cost is the product of both lengths.
+    return ProbSparseAttention(config.sampling_factor, dropout=dropout, sparsity="moment")
 
 
 def _make_registered(
