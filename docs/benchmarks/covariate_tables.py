@@ -43,12 +43,13 @@ def pick(rows: pd.DataFrame, task: str, method: str, stride: int | None = None) 
 
 
 def write(values: pd.Series) -> str:
-    """Write a mean to three digits, several seeds with their deviation; nothing for no values."""
+    """Write a mean to three digits, several seeds with the deviation that these digits show."""
     values = values.dropna()
     if values.empty:
         return ""
-    mean = f"{values.mean():#.3g}".rstrip(".")
-    return mean if len(values) == 1 else f"{mean} ± {values.std():.1g}"
+    mean, deviation = values.mean(), values.std()
+    shown = f"{mean:#.3g}".rstrip(".")
+    return f"{shown} ± {deviation:.1g}" if deviation > 1e-3 * abs(mean) else shown
 
 
 def _span(values: pd.Series) -> str:
