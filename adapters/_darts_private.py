@@ -2,17 +2,18 @@
 
 The ordinary contract of a subclass (`_create_model`, `_extract_*`, `_ckpt_skipped_params`,
 `_considers_static_covariates`) stands where it is fulfilled. A test asserts that each name is
-there with the signature that is used here, and that no other private name is used elsewhere.
+there with the signature that is used here, and that no other private name is used elsewhere. None
+is read when the package is imported: without one of them the rest still works.
 """
 
 from __future__ import annotations
 
 from darts.dataprocessing.encoders import SequentialEncoder
+from darts.models.forecasting import torch_forecasting_model as torch_model
 from darts.models.forecasting.pl_forecasting_module import PLForecastingModule
 from darts.models.forecasting.torch_forecasting_model import (
     MixedCovariatesTorchModel,
     TorchForecastingModel,
-    _get_checkpoint_fname,
 )
 
 
@@ -56,4 +57,4 @@ def default_path(model: TorchForecastingModel) -> str:
 
 def newest_checkpoint(work_dir: str, model_name: str, *, best: bool) -> str:
     """Name of the checkpoint that Darts will load: it is looked at first, whether it is whole."""
-    return str(_get_checkpoint_fname(work_dir, model_name, best=best))
+    return str(torch_model._get_checkpoint_fname(work_dir, model_name, best=best))

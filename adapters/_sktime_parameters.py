@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -81,19 +80,6 @@ def complete_quantiles(quantiles: Iterable[float] | None) -> tuple[float, ...] |
 def _rounded(quantile: float) -> float:
     """Six digits: a quantile and its mirror image are equally far from 0.5, also in float32."""
     return round(float(quantile), 6)
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Ask whether the most similar of the ``known`` names was meant, if one is similar.
-
-    Examples
-    --------
-    >>> from informer_forecaster.adapters._sktime_parameters import nearest
-    >>> nearest("d_mdoel", ["d_model", "nhead"])
-    ' Did you mean `d_model`?'
-    """
-    found = difflib.get_close_matches(name, list(known), n=1)
-    return f" Did you mean `{found[0]}`?" if found else ""
 
 
 def interpolate_quantiles(

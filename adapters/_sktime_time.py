@@ -14,7 +14,7 @@ import pandas as pd
 from sktime.forecasting.base import ForecastingHorizon
 from sktime.utils.validation.forecasting import check_fh
 
-from .time_features import informative_features
+from .time_features import features_of_length, usual_length
 
 Step = pd.offsets.BaseOffset | int
 Times: TypeAlias = "pd.Index[Any]"
@@ -187,7 +187,7 @@ def length_of(index: Times, step: Step) -> pd.Timedelta | None:
     """How long a step usually is: of business days a day. None for steps that only count."""
     if isinstance(step, int):
         return None
-    return to_stamps(labels_after(index, step, 14)).to_series().diff().median()
+    return usual_length(to_stamps(labels_after(index, step, 14)))
 
 
 def span_of(index: Times, step: Step) -> pd.Timedelta | None:
@@ -199,13 +199,8 @@ def span_of(index: Times, step: Step) -> pd.Timedelta | None:
 
 def calendar_of(index: Times, step: Step, span: pd.Timedelta | None = None) -> tuple[str, ...]:
     """Names of the calendar features that suit a step; none if it counts."""
-    if isinstance(step, int):
-        return ()
-    if isinstance(index, pd.PeriodIndex):
-        # Months' starts for monthly periods.
-        stamps = to_stamps(labels_after(index, step, 14))
-        step = cast(pd.offsets.BaseOffset, stamps.freq or _inferred(stamps))
-    return informative_features(cast(pd.DateOffset, step), span)
+    length = length_of(index, step)
+    return () if length is None else features_of_length(length, span)
 
 
 # Horizons

@@ -68,10 +68,20 @@ def informative_features(
     >>> informative_features("MS")
     ('month_of_year',)
     """
-    # Several steps, as one may be short: a business day after a Thursday, a month in February.
-    stamps = pd.date_range("2001-01-01", periods=14, freq=frequency)
-    step = float(np.median(np.diff(stamps.to_numpy()) / np.timedelta64(1, "s")))
-    names = next((names for longest, names in _INFORMATIVE if step <= longest), ())
+    return features_of_length(
+        usual_length(pd.date_range("2001-01-01", periods=14, freq=frequency)), span
+    )
+
+
+def usual_length(stamps: pd.DatetimeIndex) -> pd.Timedelta:
+    """How long a step usually is: of several, as a business day or a February may be short."""
+    return stamps.to_series().diff().median()
+
+
+def features_of_length(length: pd.Timedelta, span: pd.Timedelta | None = None) -> tuple[str, ...]:
+    """Names of the features that tell steps of a length apart; see `informative_features`."""
+    seconds = length.total_seconds()
+    names = next((names for longest, names in _INFORMATIVE if seconds <= longest), ())
     if span is None:
         return names
     return tuple(name for name in names if span >= 2 * _FEATURES[name][2] * pd.Timedelta(days=1))
