@@ -89,8 +89,8 @@ def test_kept_rows_are_those_of_the_largest_measurement(tiny_model, waves, argum
             np.testing.assert_array_equal(one.rows[place], largest)
             np.testing.assert_allclose(full.weights[place][largest], one.weights[place])
             active = one.active[place]
-            # By the moment, short sequences get exact attention.
-            exact = "sparsity" in arguments and len(one.keys) < 20
+            # Short sequences get exact attention.
+            exact = len(one.keys) < 20 if "sparsity" in arguments else len(one.queries) <= 2 * count
             if sparse and not exact and one.kind != "decoder cross":
                 assert np.flatnonzero(active).tolist() == largest.tolist()
             else:

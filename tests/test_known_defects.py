@@ -223,7 +223,8 @@ def test_11_the_learning_rate_is_not_halved_every_epoch() -> None:
             rates.append(trainer.optimizers[0].param_groups[0]["lr"])
 
     trainer = {**TINY["pl_trainer_kwargs"], "callbacks": [Recorder()]}
-    model = InformerModel(20, 5, **{**TINY, "n_epochs": 6, "pl_trainer_kwargs": trainer})
+    changes = {"n_epochs": 6, "early_stopping_patience": None, "pl_trainer_kwargs": trainer}
+    model = InformerModel(20, 5, **{**TINY, **changes})
     model.fit(TimeSeries.from_values(np.random.default_rng(0).normal(size=40)))
     assert len(rates) == 6
     assert rates[2] > 0.5 * max(rates)
