@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from informer_forecaster import InformerConfig
+from informer_forecaster._network.effects import average_before
 from informer_forecaster._network.inputs import Inputs
 from informer_forecaster._network.steps import StepHead
 
@@ -41,6 +42,19 @@ def test_a_step_sees_its_own_covariates_and_those_before() -> None:
         (0, 2)
     ) > 1e-6
     assert moved.tolist() == [step >= 5 for step in range(12)]
+
+
+@pytest.mark.parametrize("half_life", [1, 24])
+@pytest.mark.parametrize("length", [1, 32, 75])
+def test_averages_fade_from_step_to_step(length: int, half_life: int) -> None:
+    """Blocks of steps pass on what they saw: a step forgets as much wherever it lies."""
+    torch.manual_seed(0)
+    values = torch.randn(2, length, 3, dtype=torch.float64)
+    kept = 2 ** (-1 / half_life)
+    expected = [values[:, 0]]
+    for step in range(1, length):
+        expected.append(kept * expected[-1] + (1 - kept) * values[:, step])
+    torch.testing.assert_close(average_before(values, half_life), torch.stack(expected, dim=1))
 
 
 @pytest.mark.parametrize(

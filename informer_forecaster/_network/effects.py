@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .config import InformerConfig
@@ -15,6 +16,8 @@ from .lookback_skip import fit_to_lengths
 HALF_LIVES = (6, 24, 96)
 NUM_KNOTS = 4
 NUM_HARMONICS = 6
+# Steps that are averaged in one product.
+BLOCK_LENGTH = 32
 # Steps of the past covariates that are read one by one, at most.
 MOST_LAGS = 48
 
@@ -169,8 +172,15 @@ def average_before(values: Tensor, half_life: int) -> Tensor:
     >>> average_before(torch.tensor([[[0.0], [8.0], [8.0]]]), 1).flatten().tolist()
     [0.0, 4.0, 6.0]
     """
-    steps = torch.arange(values.shape[1], device=values.device, dtype=values.dtype)
-    ages = steps.unsqueeze(1) - steps
-    shares = torch.exp2(-ages / half_life).tril() * (1 - 2 ** (-1 / half_life))
-    shares[:, 0] = torch.exp2(-steps / half_life)
-    return torch.einsum("ts,bsu->btu", shares, values)
+    # In blocks, so that the cost grows linearly: within each, and what the ones before it left.
+    first, length = values[:, :1], values.shape[1]
+    changes = F.pad(values - first, (0, 0, 0, -length % BLOCK_LENGTH))
+    blocks = changes.unflatten(1, (-1, BLOCK_LENGTH))  # (B, N, 32, U)
+    steps = torch.arange(BLOCK_LENGTH, device=values.device, dtype=values.dtype)
+    kept = torch.exp2(-(steps.unsqueeze(1) - steps) / half_life).tril()
+    within = torch.einsum("ts,bnsu->bntu", kept * (1 - 2 ** (-1 / half_life)), blocks)
+    order = torch.arange(blocks.shape[1], device=values.device, dtype=values.dtype)
+    ages = (order.unsqueeze(1) - order - 1) * (BLOCK_LENGTH / half_life)
+    left = torch.einsum("nm,bmu->bnu", torch.exp2(-ages.clamp(min=0)).tril(-1), within[:, :, -1])
+    fading = torch.exp2(-(steps + 1) / half_life).unsqueeze(1)
+    return (within + fading * left.unsqueeze(2)).flatten(1, 2)[:, :length] + first
