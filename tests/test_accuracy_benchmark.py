@@ -244,3 +244,11 @@ def test_figures_are_drawn_of_what_was_run(script, tmp_path):
     page.write_page(make_rows(("nlinear", 96, 0, 0.4)).iloc[:0], tmp_path / "b.md")
     text = (tmp_path / "b.md").read_text(encoding="utf-8")
     assert "figures/" not in text.partition(script("tables").begin("ett_page"))[2]
+
+
+def test_every_method_with_a_line_is_in_a_panel_and_no_panel_has_more_than_six(script):
+    page = script("ett_page")
+    rows = script("results").read(page.RESULTS)
+    drawn = set(page.FIGURES[0].choose(rows)["method"])
+    assert drawn <= {"informer"}.union(*page.GROUPS.values())
+    assert max(len(methods) for methods in page.GROUPS.values()) < 6

@@ -2,8 +2,8 @@
 
 A fenced ``python`` block of README.md or docs/ is run, the blocks of a page in order and in one
 namespace. A block that needs what no test machine has (a GPU, weights that may not be shipped) is
-opened with ``python notest: <reason>`` instead; the reason is required. A ``text``
-block right after it is what it prints.
+opened with ``python notest: <reason>`` instead; the reason is required. What a block prints stands
+in a ``text`` block right after it.
 """
 
 from __future__ import annotations
@@ -98,8 +98,7 @@ def run_blocks(text: str, page: str) -> dict[str, object]:
             # Not the stream: the progress bars of a training go there too.
             module.__dict__["print"] = functools.partial(print, file=printed)
             exec(compile(source, page, "exec"), module.__dict__)
-            if block.output is not None:
-                assert_prints(printed.getvalue(), block.output)
+            assert_prints(printed.getvalue(), block.output or "")
     return module.__dict__
 
 
@@ -192,6 +191,11 @@ def test_an_output_that_is_shown_has_to_be_printed(shown):
     run_blocks(page.format("mae 2.01"), "page.md")
     with pytest.raises(AssertionError):
         run_blocks(page.format(shown), "page.md")
+
+
+def test_what_is_printed_has_to_be_shown():
+    with pytest.raises(AssertionError):
+        run_blocks("```python\nprint('mae')\n```\n", "page.md")
 
 
 @pytest.mark.parametrize("mark", ["notest", "notest:", "skip"])

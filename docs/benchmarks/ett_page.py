@@ -13,7 +13,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from ablations import ABLATIONS, find
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 from methods import METHODS
 from protocol import DATASETS, STANDARD_HORIZONS
@@ -149,8 +149,8 @@ def _draw_methods(panel: Axes, rows: pd.DataFrame, methods: Iterable[str], colum
     for number, method in enumerate(methods):
         means = rows[rows["method"] == method].groupby("horizon")[column].mean()
         if len(means):
-            # By its place in the list: a method has one colour in all panels.
-            look = {"color": plt.get_cmap("tab20")(number % 20), "marker": "os"[number // 20]}
+            # By its place in the list: a method has one colour in a row of panels.
+            look = {"color": plt.get_cmap("tab10")(number), "marker": "o", "markersize": 4}
             panel.plot(means.index, means, label=title_of(method), **look)
     panel.set(xlabel="horizon", yscale="log")
     panel.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 4, 6)))
@@ -159,31 +159,49 @@ def _draw_methods(panel: Axes, rows: pd.DataFrame, methods: Iterable[str], colum
     panel.grid(alpha=0.3)
 
 
+# A row of panels each, the default in all of them: nobody tells more than six lines apart.
+GROUPS = {
+    "simple methods": ("nlinear", "dlinear", "tide", "repeat-last", "repeat-day"),
+    "networks": ("paper-norm", "transformer", "tsmixer", "nhits"),
+    "recurrent networks": ("rnn", "gru", "lstm", "lstm-direct", "deepar"),
+    "as published": (),
+}
+PUBLISHED_STYLES = {"Informer": "--", "DLinear": ":", "PatchTST/64": "-."}
+
+
 def draw_errors(rows: pd.DataFrame) -> Figure:
-    """Draw the error against the horizon, one panel a data set, with the papers' in grey."""
+    """Draw the error against the horizon: a row of panels a group, a column a data set."""
     published = read_published()
     published = published[published["horizon"].isin(STANDARD_HORIZONS)].dropna(subset="lookback")
-    styles = {"Informer": "--", "DLinear": ":", "PatchTST/64": "-."}
-    figure, panels = plt.subplots(1, len(DATASETS), figsize=(13, 4.5), layout="constrained")
-    for panel, dataset in zip(panels, DATASETS, strict=True):
-        _draw_methods(panel, rows[rows["dataset"] == dataset], METHODS, "mse")
-        of_data = published[published["dataset"] == dataset]
-        for name, style in styles.items():
-            stated = of_data[of_data["model"] == name].set_index("horizon")["mse"]
-            panel.plot(stated.index, stated, style, color="grey", label=PUBLISHED_MARK + name)
-        panel.set_title(dataset)
-    panels[0].set_ylabel("mean squared error, scaled data")
-    _add_legend(figure)
+    figure = plt.figure(figsize=(11, 3.6 * len(GROUPS)), layout="constrained")
+    parts = figure.subfigures(len(GROUPS))
+    for part, (group, methods) in zip(parts, GROUPS.items(), strict=True):
+        panels = part.subplots(1, len(DATASETS))
+        for panel, dataset in zip(panels, DATASETS, strict=True):
+            own = rows[rows["dataset"] == dataset]
+            _draw_methods(panel, own, ("informer", *methods), "mse")
+            if group == "as published":
+                _draw_published(panel, published[published["dataset"] == dataset])
+            panel.set_title(f"{dataset}, {group}", fontsize="medium")
+        panels[0].set_ylabel("mean squared error")
+        _add_legend(part)
     return figure
 
 
-def _add_legend(figure: Figure) -> None:
+def _draw_published(panel: Axes, published: pd.DataFrame) -> None:
+    """Draw what papers state, in grey."""
+    for name, style in PUBLISHED_STYLES.items():
+        stated = published[published["model"] == name].set_index("horizon")["mse"]
+        panel.plot(stated.index, stated, style, color="grey", label=PUBLISHED_MARK + name)
+
+
+def _add_legend(figure: Figure | SubFigure) -> None:
     """Add one legend for all panels: a method need not be in each of them."""
     labels = {}
     for panel in figure.axes:
         handles, names = panel.get_legend_handles_labels()
         labels |= dict(zip(names, handles, strict=True))
-    figure.legend(labels.values(), labels, loc="outside right center", fontsize="small")
+    figure.legend(labels.values(), labels, loc="outside lower center", ncols=3, fontsize="small")
 
 
 def draw_decoding(rows: pd.DataFrame) -> Figure:
