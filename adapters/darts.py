@@ -252,9 +252,8 @@ class InformerModel(LoadsWeights, SavedWholeModel):
         >>> from darts.utils.timeseries_generation import sine_timeseries
         >>> from informer_forecaster import InformerModel
         >>> series = sine_timeseries(length=200, value_frequency=1 / 24, freq="h")
-        >>> quiet = {"enable_progress_bar": False, "enable_model_summary": False, "logger": False}
-        >>> model = InformerModel(48, 24, d_model=16, n_epochs=1, pl_trainer_kwargs=quiet)
-        >>> model.fit(series).predict(24).shape
+        >>> model = InformerModel(48, 24, d_model=16, n_epochs=1)
+        >>> model.fit(series, verbose=False).predict(24, verbose=False).shape
         (24, 1, 1)
 
         With covariates, on a data set that Darts downloads:
@@ -597,14 +596,13 @@ class InformerModel(LoadsWeights, SavedWholeModel):
         >>> from tempfile import TemporaryDirectory
         >>> from darts.utils.timeseries_generation import sine_timeseries
         >>> from informer_forecaster import InformerModel
-        >>> quiet = {"enable_progress_bar": False, "enable_model_summary": False, "logger": False}
         >>> series = sine_timeseries(length=60, freq="h")
-        >>> model = InformerModel(24, 12, d_model=8, n_epochs=1, pl_trainer_kwargs=quiet)
-        >>> model = model.fit(series)
+        >>> model = InformerModel(24, 12, d_model=8, n_epochs=1)
+        >>> model = model.fit(series, verbose=False)
         >>> with TemporaryDirectory() as directory:
         ...     model.save_pretrained(directory)
-        ...     loaded = InformerModel.from_pretrained(directory, pl_trainer_kwargs=quiet)
-        >>> loaded.predict(12, series) == model.predict(12, series)
+        ...     loaded = InformerModel.from_pretrained(directory)
+        >>> loaded.predict(12, series, verbose=False) == model.predict(12, series, verbose=False)
         True
         """
         save_model(self, directory)

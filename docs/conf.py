@@ -36,7 +36,9 @@ suppress_warnings = ["myst.header"]
 FOREIGN = (
     r"(torch|darts|sktime|pandas|pd|numpy|npt|matplotlib|os|collections|Any|Figure|FloatArray).*"
 )
-PRIVATE = r"(TorchForecasting|AttentionFactory|Fh\b|Table\b|informer_forecaster\.explain\.).*"
+PRIVATE = (
+    r"(TorchForecasting|FilePath|AttentionFactory|Fh\b|Table\b|informer_forecaster\.explain\.).*"
+)
 nitpick_ignore_regex = [("py:.*", FOREIGN), ("py:class", PRIVATE)]
 
 # The Darts model is documented at its constructor, as Darts' own are.

@@ -62,9 +62,9 @@ class InformerExplainer:
     >>> from informer_forecaster import InformerModel
     >>> from informer_forecaster.explain import InformerExplainer
     >>> series = sine_timeseries(length=200, value_frequency=1 / 24, freq="h", column_name="load")
-    >>> quiet = {"enable_progress_bar": False, "enable_model_summary": False, "logger": False}
-    >>> model = InformerModel(48, 24, patch_length=1, n_epochs=1, pl_trainer_kwargs=quiet)
-    >>> result = InformerExplainer(model.fit(series)).explain(horizons=[1, 24])
+    >>> model = InformerModel(48, 24, patch_length=1, n_epochs=1)
+    >>> model = model.fit(series, verbose=False)
+    >>> result = InformerExplainer(model).explain(horizons=[1, 24])
     >>> result.get_importance(horizon=24)["load_target"].shape
     (72,)
     >>> result.encoder_layers[0].weights.shape  # 4 heads, 20 active queries, 48 keys
