@@ -15,9 +15,15 @@ CONFIG = InformerConfig(L, 12, num_targets=2, d_model=H * D, nhead=H)
 NAMES = (
     *("logsparse", "longformer", "strided", "blockwise", "memory-compressed", "linear"),
     *("linformer", "synthesizer-dense", "synthesizer-random", "routing", "lsh"),
+    *("inducing-points", "sinkhorn", "segment-recurrence", "compressed-memory"),
 )
-MASKED = [(name, causal) for name in NAMES for causal in (False, True)]
-MASKED.remove(("linformer", True))
+UNMASKED = ("linformer", "inducing-points", "sinkhorn")
+MASKED = [
+    (name, causal)
+    for name in NAMES
+    for causal in (False, True)
+    if not causal or name not in UNMASKED
+]
 
 
 @pytest.fixture
@@ -149,9 +155,103 @@ def test_linformer(make, tokens):
         torch.testing.assert_close(got[:, :, i], attend(q[:, :, i], short_k, short_v, rank))
 
 
-def test_linformer_refuses_a_mask(make):
+@pytest.mark.parametrize("name", UNMASKED)
+def test_what_mixes_all_times_refuses_a_mask(make, name):
     with pytest.raises(ValueError, match="decoder_causal=False"):
-        make("linformer", causal=True)
+        make(name, causal=True)
+
+
+def test_inducing_points(make):
+    """Points attend to the tokens, and queries to what the points got."""
+    q, k, v = random_heads()
+    attention = make("inducing-points")
+    points = attention.points.expand(B, -1, -1, -1)
+    count = range(points.shape[2])
+    gathered = [
+        torch.stack([attend_with(points[:, :, p], k, x) for p in count], dim=2) for x in (k, v)
+    ]
+    got = attention(q, k, v)
+    for i in range(L):
+        torch.testing.assert_close(got[:, :, i], attend(q[:, :, i], *gathered, list(count)))
+
+
+def attend_with(q, k, x):
+    weights = (torch.einsum("bhd,bhsd->bhs", q, k) / D**0.5).softmax(dim=-1)
+    return torch.einsum("bhs,bhsd->bhd", weights, x)
+
+
+def test_sinkhorn(make):
+    """Thirty tokens in blocks of five: each sees its own, and one that is sorted beside it."""
+    q, k, v = random_heads()
+    attention = make("sinkhorn")
+    attention.block = 5
+    order = attention.sort(k.unflatten(2, (6, 5)))
+    torch.testing.assert_close(order.sum(dim=2), torch.ones(B, H, 6).double())
+    torch.testing.assert_close(order.sum(dim=3), torch.ones(B, H, 6).double(), atol=0.02, rtol=0)
+    got = attention(q, k, v)
+    for i in range(L):
+        n = i // 5
+        keys, values = (
+            torch.cat(
+                [
+                    x[:, :, 5 * n : 5 * n + 5],
+                    sum(
+                        order[:, :, n, m, None, None] * x[:, :, 5 * m : 5 * m + 5] for m in range(6)
+                    ),
+                ],
+                dim=2,
+            )
+            for x in (k, v)
+        )
+        expected = attend(q[:, :, i], keys, values, list(range(10)))
+        torch.testing.assert_close(got[:, :, i], expected)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("name", ["segment-recurrence", "compressed-memory"])
+def test_segments(make, name, causal):
+    """Content and distance, each with its bias; older segments as convolutions of three tokens."""
+    q, k, v = random_heads()
+    attention = make(name, causal)
+    attention.segment = 6
+    got = attention(q, k, v)
+
+    def key_of(distance):
+        angle = distance / 10_000 ** (torch.arange(0, D, 2) / D)
+        code = torch.cat([angle.sin(), angle.cos()]).double()
+        return (attention.distances.weight @ code).unflatten(0, (H, D))
+
+    def short(convolution, x, t):
+        block = x[:, :, 3 * t : 3 * t + 3]
+        return torch.einsum("bhsd,eds->bhe", block, convolution.weight) + convolution.bias
+
+    for i in range(L):
+        segment = i // 6
+        near = [j for j in range(L) if segment - j // 6 in (0, 1) and not (causal and j > i)]
+        keys = [(k[:, :, j], v[:, :, j], i - j) for j in near]
+        if name == "compressed-memory":
+            keys += [
+                (short(attention.keys, k, t), short(attention.values, v, t), i - (3 * t + 2))
+                for t in range(max(0, 2 * (segment - 1)))
+            ]
+        scores = [
+            ((q[:, :, i] + attention.content_bias[:, 0]) * key).sum(2)
+            + ((q[:, :, i] + attention.distance_bias[:, 0]) * key_of(distance)).sum(2)
+            for key, _, distance in keys
+        ]
+        weights = (torch.stack(scores, dim=2) / D**0.5).softmax(dim=2)
+        expected = sum(weights[..., n, None] * value for n, (_, value, _) in enumerate(keys))
+        torch.testing.assert_close(got[:, :, i], expected, rtol=1e-5, atol=1e-6)
+
+
+def test_no_gradient_goes_to_the_segment_before(make):
+    heads = [x.requires_grad_() for x in random_heads()]
+    attention = make("segment-recurrence")
+    attention.segment = 15
+    attention(*heads)[:, :, 15:].sum().backward()
+    assert not heads[1].grad[:, :, :15].any()
+    assert not heads[2].grad[:, :, :15].any()
+    assert heads[2].grad[:, :, 15:].all()
 
 
 @pytest.mark.parametrize("causal", [False, True])
@@ -269,7 +369,7 @@ def test_a_network_trains_with_it(script, name):
         num_encoder_layers=3,
         attention=name,
         lookback_skip=False,
-        decoder_causal=name != "linformer",
+        decoder_causal=name not in UNMASKED,
     )
     network = Informer(config)
     forecast = network(torch.randn(3, 13, 2))

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from attention_lazy import NAME as FIRST_ORDER
-from attention_variants import VARIANTS
+from attention_variants import UNMASKED, VARIANTS
 from methods import METHODS
 from recipe import SLOW, Method, is_installed
 
@@ -36,8 +36,12 @@ ABLATIONS: dict[str, list[str]] = {
     ],
     "start-token": [f"{_BASE}[start_token_length={steps}]" for steps in (0, 24, 48, 96)],
     "attention": [
-        f"{_BASE}[attention={name}{',decoder_causal=false' if name == 'linformer' else ''}]"
-        for name in ("prob", "full", *VARIANTS)
+        # To second order, beside the paper's ProbSparse.
+        f"{_BASE}[sparsity=moment]",
+        *(
+            f"{_BASE}[attention={name}{',decoder_causal=false' if name in UNMASKED else ''}]"
+            for name in ("prob", "full", *VARIANTS)
+        ),
     ],
     # The paper's architecture: a linear map would hide what attention does.
     "sparsity": [

@@ -25,6 +25,15 @@ def most_tokens(config: InformerConfig) -> int:
     return max(config.num_tokens(config.input_chunk_length), decoder)
 
 
+def refuse_mask(name: str, causal: bool) -> None:
+    """Raise where an attention that mixes all times is to be masked."""
+    if causal:
+        raise ValueError(
+            f"`attention={name!r}` mixes all times and knows no mask: choose "
+            "`decoder_causal=False`; got `decoder_causal=True`."
+        )
+
+
 class Variant(nn.Module):
     """What all share: the mask of the decoder, and dropout on the weights."""
 

@@ -15,7 +15,8 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 from attention_clusters import Hashing, Routing
-from attention_shared import Variant, dot_products, most_tokens, weigh
+from attention_segments import CompressedMemory, InducingPoints, SegmentRecurrence, Sinkhorn
+from attention_shared import Variant, dot_products, most_tokens, refuse_mask, weigh
 from torch import Tensor, nn
 
 from informer_forecaster import InformerConfig, register_attention
@@ -119,11 +120,7 @@ class Linformer(Variant):
 
     def __init__(self, config: InformerConfig, causal: bool, dropout: nn.Module) -> None:
         super().__init__(config, causal, dropout)
-        if causal:
-            raise ValueError(
-                "`attention='linformer'` mixes all times and knows no mask: choose "
-                "`decoder_causal=False`; got `decoder_causal=True`."
-            )
+        refuse_mask("linformer", causal)
         tokens = most_tokens(config)
         self.keys = nn.Linear(tokens, min(32, tokens), bias=False)
         self.values = nn.Linear(tokens, min(32, tokens), bias=False)
@@ -183,6 +180,12 @@ VARIANTS: dict[str, Callable[[InformerConfig, bool, nn.Module], nn.Module]] = {
     "synthesizer-random": RandomSynthesizer,
     "routing": Routing,
     "lsh": Hashing,
+    "inducing-points": InducingPoints,
+    "sinkhorn": Sinkhorn,
+    "segment-recurrence": SegmentRecurrence,
+    "compressed-memory": CompressedMemory,
 }
+# These mix all times: a decoder has to do without its mask.
+UNMASKED = ("linformer", "inducing-points", "sinkhorn")
 for _name, _factory in VARIANTS.items():
     register_attention(_name, _factory)

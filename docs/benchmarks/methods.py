@@ -45,6 +45,7 @@ POINTS = {
     "dim_feedforward": 128,
     "patch_length": 1,
     "channel_independent": False,
+    "sparsity": "sampled",  # as the paper's
 }
 LINEAR = {"shared_weights": True, "optimizer_kwargs": {"lr": 5e-4}}
 NORMALISED = {"use_reversible_instance_norm": True, "optimizer_kwargs": {"lr": 5e-4}}
