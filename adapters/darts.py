@@ -159,7 +159,7 @@ class InformerModel(LoadsWeights, SavedWholeModel):
         sparsity
             How ProbSparse attention ranks its queries: ``"sampled"`` by a sample of the keys,
             ``"moment"`` in closed form by the second moment of all keys, which gives the others a
-            first-order attention in the place of a mean. Default: ``"sampled"``.
+            first-order attention in the place of a mean. Default: ``"moment"``.
         cross_attention
             Attention of the decoder to the encoder: ``"full"``, as in the paper, or ``"prob"``,
             ProbSparse as by ``sparsity="moment"``, whose cost grows linearly where look-back and

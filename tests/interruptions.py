@@ -38,6 +38,7 @@ def make(folder: Path, seed: int, **changes: object) -> InformerModel:
         nhead=2,
         dropout=0.2,
         sampling_factor=1,
+        sparsity="sampled",
         random_state=seed,
         early_stopping_patience=EPOCHS,  # there has to be an epoch to be killed in
         save_checkpoints=True,

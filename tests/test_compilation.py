@@ -9,6 +9,7 @@ from informer_forecaster import Informer, InformerConfig
 MODES = [
     {},
     {"attention": "full"},
+    {"sparsity": "sampled"},
     {"sparsity": "moment", "decoder_causal": False, "patch_length": 1},
     {"patch_length": 4, "channel_independent": True, "num_encoder_stacks": 2},
 ]

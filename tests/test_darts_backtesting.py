@@ -10,6 +10,7 @@ from darts.utils.likelihood_models.torch import QuantileRegression
 
 PAST, FUTURE = "past_covariates", "future_covariates"
 L, H, LENGTH = 6, 4, 36
+LAZY = {"sampling_factor": 1, "sparsity": "sampled"}
 DYNAMIC = [(), (PAST,), (FUTURE,), (PAST, FUTURE)]
 
 
@@ -27,7 +28,7 @@ def fitted(tiny_model, waves, covariates):
     def get(names=(), attention="prob", **options):
         key = repr((names, attention, options))
         if key not in models:
-            model = tiny_model(L, H, attention=attention, sampling_factor=1, **options)
+            model = tiny_model(L, H, attention=attention, **LAZY, **options)
             given = {name: covariates[name] for name in names}
             models[key] = model.fit(waves(LENGTH, 2), **given)
         return models[key], {name: covariates[name] for name in names}

@@ -19,10 +19,10 @@ STATIC = pd.DataFrame({"area": [0.5, 2.0], "height": [3.0, 1.0]})
 
 # `sampling_factor=1` and the lengths below leave lazy rows in every ProbSparse layer.
 MODES = {
-    "sampled": {},
+    "sampled": {"sparsity": "sampled"},
     "moment": {"sparsity": "moment", "patch_length": 1},
     "full": {"attention": "full"},
-    "cross": {"cross_attention": "prob", "patch_length": 1},
+    "cross": {"cross_attention": "prob", "patch_length": 1, "distil": False},
     "without distilling": {"distil": False, "sparsity": "moment", "patch_length": 1},
     "stacks": {"num_encoder_layers": 3, "num_encoder_stacks": 3},
     "patches": {"patch_length": 5, "start_token_length": 7},

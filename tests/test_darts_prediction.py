@@ -10,7 +10,7 @@ from darts import concatenate
 from darts.utils.data.torch_datasets.utils import ModuleStage, PLModuleInput
 
 # With this factor most queries are lazy, so that the choice of the active ones matters.
-SPARSE = {"sampling_factor": 1}
+SPARSE = {"sampling_factor": 1, "sparsity": "sampled"}
 ATTENTIONS = [{"attention": "prob", **SPARSE}, {"attention": "full"}]
 
 

@@ -71,7 +71,7 @@ def test_fresh_processes_train_equal_weights():
 
 def test_forecasts_do_not_depend_on_threads_and_batches(tiny_model, waves):
     every = [waves(60, seed=i) for i in range(9)]
-    model = tiny_model(30, 6, sampling_factor=1).fit(every)
+    model = tiny_model(30, 6, sampling_factor=1, sparsity="sampled").fit(every)
     expected = model.predict(6, every)
     before = torch.get_num_threads()
     try:

@@ -81,7 +81,8 @@ def test_what_one_pass_leaves_over_does_not_reach_the_next() -> None:
 # In the network
 
 SIZES = {"d_model": 8, "nhead": 2, "num_encoder_layers": 2, "num_decoder_layers": 2}
-CONFIG = InformerConfig(60, 30, 2, sampling_factor=1, dropout=0.5, **SIZES)
+SPARSE = {"sampling_factor": 1, "sparsity": "sampled"}
+CONFIG = InformerConfig(60, 30, 2, dropout=0.5, **SPARSE, **SIZES)
 PLACES = [name for name, one in Informer(CONFIG).named_modules() if isinstance(one, nn.Dropout)]
 
 

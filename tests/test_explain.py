@@ -40,7 +40,9 @@ def test_what_is_added_sums_to_the_forecast_less_that_of_the_baseline(tiny_model
     static = pd.DataFrame({"size": [1.0, 2.0]})
     series = [waves(90, 2, seed=seed, static=static * (seed + 1)) for seed in range(2)]
     given = {name: [waves(110, 2, seed=seed + 5) for seed in range(2)] for name in COVARIATES}
-    model = tiny_model(48, sampling_factor=1, **arguments).fit(series, **given)
+    model = tiny_model(48, **{"sampling_factor": 1, "sparsity": "sampled", **arguments}).fit(
+        series, **given
+    )
     background = {f"background_{name}": value for name, value in given.items()}
     result = InformerExplainer(model, series, **background, num_points=64).explain()
     forecasts = [

@@ -21,6 +21,7 @@ from informer_forecaster.explain.attention import sites
 from informer_forecaster.explain.tokens import TokenSteps
 
 LENGTH = 48
+SPARSE = {"sampling_factor": 1, "sparsity": "sampled"}
 ARCHITECTURES = pytest.mark.parametrize(
     "arguments",
     [
@@ -55,7 +56,7 @@ def watch(model, series):
 @ARCHITECTURES
 def test_the_maps_give_what_the_network_computed(tiny_model, waves, arguments):
     """Weights times values must be the output of the attention in the model's own forecast."""
-    model = tiny_model(LENGTH, 12, sampling_factor=1, **arguments).fit(waves(100, 2))
+    model = tiny_model(LENGTH, 12, **{**SPARSE, **arguments}).fit(waves(100, 2))
     window = waves(90, 2, seed=3)
     maps = maps_of(InformerExplainer(model).explain(window, horizons=1, attention_rows="all"))
     seen = watch(model, window)
@@ -74,7 +75,7 @@ def test_the_maps_give_what_the_network_computed(tiny_model, waves, arguments):
 
 @ARCHITECTURES
 def test_kept_rows_are_those_of_the_largest_measurement(tiny_model, waves, arguments):
-    model = tiny_model(LENGTH, 12, sampling_factor=1, **arguments).fit(waves(100, 2))
+    model = tiny_model(LENGTH, 12, **{**SPARSE, **arguments}).fit(waves(100, 2))
     explainer = InformerExplainer(model)
     kept, every = (
         maps_of(explainer.explain(horizons=1, attention_rows=rows)) for rows in ("kept", "all")
@@ -90,7 +91,8 @@ def test_kept_rows_are_those_of_the_largest_measurement(tiny_model, waves, argum
             np.testing.assert_allclose(full.weights[place][largest], one.weights[place])
             active = one.active[place]
             # Short sequences get exact attention.
-            exact = len(one.keys) < 20 if "sparsity" in arguments else len(one.queries) <= 2 * count
+            by_moment = arguments.get("sparsity") == "moment"
+            exact = len(one.keys) < 20 if by_moment else len(one.queries) <= 2 * count
             if sparse and not exact and one.kind != "decoder cross":
                 assert np.flatnonzero(active).tolist() == largest.tolist()
             else:
@@ -111,7 +113,7 @@ def test_channels_are_named_where_components_are_forecast_alone(tiny_model, wave
 
 
 def test_the_long_tail_is_ranked(tiny_model, waves):
-    model = tiny_model(LENGTH, patch_length=1, sampling_factor=2).fit(waves(100))
+    model = tiny_model(LENGTH, patch_length=1, **{**SPARSE, "sampling_factor": 2}).fit(waves(100))
     one = InformerExplainer(model).explain(horizons=1).encoder_layers[0]
     table = one.ranked(head=1)
     assert table["sparsity"].is_monotonic_decreasing
@@ -221,7 +223,7 @@ def figures():
 @pytest.mark.parametrize("index", ["datetime", "range"])
 def test_plots_lie_on_the_time_axis(tiny_model, waves, index):
     series = waves(60, index=index)
-    model = tiny_model(LENGTH, patch_length=1, sampling_factor=1).fit(series)
+    model = tiny_model(LENGTH, patch_length=1, **SPARSE).fit(series)
     result = InformerExplainer(model).explain()
     window = series.time_index[-LENGTH:]
     for figure in (result.plot_importance(2), result.plot_sparsity()):

@@ -26,7 +26,7 @@ TINY = {
 def make_network(seed: int = 0, **changes: object) -> Informer:
     torch.manual_seed(seed)
     lengths = {"input_chunk_length": 60, "output_chunk_length": 30, "num_targets": 2}
-    sizes = {"d_model": 16, "nhead": 2, "dim_feedforward": 32}
+    sizes = {"d_model": 16, "nhead": 2, "dim_feedforward": 32, "sparsity": "sampled"}
     return Informer(InformerConfig(**{**lengths, **sizes, **changes})).eval()
 
 

@@ -21,7 +21,7 @@ def make_network(d_model: int, attention: str, **changes: object) -> Informer:
         ("num_past_covariates", "num_future_covariates", "num_static_covariates"), 1
     )
     sizes = {"d_model": d_model, "nhead": 1, "dim_feedforward": 8, "dropout": 0.0}
-    sparse = {"attention": attention, "sampling_factor": 1}
+    sparse = {"attention": attention, "sampling_factor": 1, "sparsity": "sampled"}
     config = InformerConfig(**lengths, **covariates, **sizes, **sparse, **changes)
     return Informer(config).eval()
 

@@ -15,7 +15,7 @@ LENGTHS = [(1, 1), (1, 9), (9, 1), (13, 7), (96, 24)]
 MODES = [
     {},
     {"attention": "full"},
-    {"sparsity": "moment"},
+    {"sparsity": "sampled", "sampling_factor": 1},
     {"cross_attention": "prob", "sampling_factor": 1},
     {"distil": False},
     {"num_encoder_layers": 3, "num_encoder_stacks": 3},
@@ -189,7 +189,8 @@ def test_a_causal_decoder_cannot_see_later_time_stamps() -> None:
     "change",
     [
         {"sampling_factor": 2},
-        {"sparsity": "moment"},
+        {"sparsity": "sampled"},
+        {"cross_attention": "prob"},
         {"attention": "full"},
         {"decoder_causal": False},
         {"distil": False},

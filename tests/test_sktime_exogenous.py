@@ -49,7 +49,12 @@ def test_rows_that_fit_was_given_ahead_are_used():
 
 @pytest.mark.parametrize(
     "parameters",
-    [{"sampling_factor": 1}, {"attention": "full"}, {"patch_length": 2}, {"decoder_causal": False}],
+    [
+        {"sampling_factor": 1, "sparsity": "sampled"},
+        {"attention": "full"},
+        {"patch_length": 2},
+        {"decoder_causal": False},
+    ],
     ids=["prob", "full", "patches", "not causal"],
 )
 def test_rows_past_the_horizon_cannot_change_the_forecast(parameters):

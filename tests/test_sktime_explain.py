@@ -17,6 +17,7 @@ TINY = {
     "dim_feedforward": 8,
     "n_epochs": 1,
     "sampling_factor": 1,
+    "sparsity": "sampled",
     "random_state": 0,
     "pl_trainer_kwargs": {"accelerator": "cpu"},
 }

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from informer_forecaster import InformerConfig
-
 INTRODUCTION = """\
 # Benchmarks
 
@@ -13,7 +11,7 @@ not measured. `docs/benchmarks/pages.py` writes this page and its figures from t
 [docs/benchmarks](benchmarks).
 """
 
-ATTENTION = f"""\
+ATTENTION = """\
 ## One attention call
 
 Forward and backward, 8 heads of 64, `sampling_factor=5`, 5000 queries in all (queries = keys),
@@ -22,7 +20,7 @@ each head's columns side by side in memory as the network has them.
 *Full* is torch's fused
 `scaled_dot_product_attention`. *Textbook* is ProbSparse attention as the paper writes it, each
 query with its own sample of the keys ([textbook.py](benchmarks/textbook.py)). The ratios are to
-`sparsity="{InformerConfig.sparsity}"`, the default. Memory is what a call needs at its peak beyond
+`sparsity="sampled"`, the paper's form. Memory is what a call needs at its peak beyond
 its inputs and the gradient it is given, as a multiple of the bytes of queries, keys and values
 together. *Moment* was measured when it only ranked the queries; what it costs without a mask since
 it fills the other rows too is on [its own page](attention.md). Script:
@@ -49,7 +47,8 @@ A training step of a small network (`d_model` 64): an input of growing length be
 forecast, or input and output of the same length; a batch has as many windows as make the longer
 input. Flat columns are linear growth. Self-attention is ProbSparse, so an input may grow at a
 constant price; from the decoder to the encoder attention is full, as in the paper, and where both
-grow its cost is that of their product: see its share in the next table.
+grow its cost is that of their product: see its share in the next table. With
+`cross_attention="prob"` growth is linear in both: [long inputs](long_inputs.md) have the figures.
 """
 
 PROFILE = """\
@@ -96,8 +95,8 @@ the term costs, forward and backward without a mask. Script:
 [selection.py](benchmarks/selection.py).
 
 `sampled` finds fewer of the most active queries, but those that it takes instead are nearly as
-active: the output is as far from full attention, and the errors are no others. So the cheaper one
-is the default.
+active: the output is as far from full attention, and the errors are no others. So ranking alone
+would not be worth its price.
 
 The first-order term brings the output much nearer, at about three times the price
 of a call, and forecasts no better here. (In the paper's architecture it gains back what the

@@ -80,8 +80,8 @@ class InformerConfig:
     sampling_factor : int
         The paper's ``c``: ``c * ceil(ln L)`` queries are active, ranked by ``c * ceil(ln S)`` keys.
     sparsity : {"sampled", "moment"}
-        How ProbSparse attention ranks queries: by sampled keys, or by the second moment of all,
-        which gives the others a first-order attention in the place of a mean.
+        How ProbSparse attention ranks queries: by sampled keys, as in the paper, or by the second
+        moment of all, which gives the others a first-order attention in the place of a mean.
     cross_attention : {"full", "prob"}
         Attention of the decoder to the encoder: of every query, as in the paper, or ProbSparse to
         second order, whatever `sparsity` is, whose cost grows linearly.
@@ -146,7 +146,7 @@ class InformerConfig:
     activation: Literal["gelu", "relu"] = "gelu"
     attention: str = "prob"
     sampling_factor: int = 5
-    sparsity: Literal["sampled", "moment"] = "sampled"
+    sparsity: Literal["sampled", "moment"] = "moment"
     cross_attention: Literal["full", "prob"] = "full"
     distil: bool = True
     num_encoder_stacks: int = 1

@@ -26,14 +26,11 @@ def attend_to_second_order(
 
     Parameters
     ----------
-    q : torch.Tensor
-        Queries, ``(B, H, L, D)``.
-    k, v : torch.Tensor
-        Keys and values, ``(B, H, S, D)``.
+    q, k, v, key_mask : torch.Tensor
+        As for :func:`~informer_forecaster._network.sparse_rows.attend_sparsely`; the mask is of the
+        active queries only.
     active : torch.Tensor or int
         How many queries of each head are active, or their positions ``(B, H, A)``.
-    key_mask : torch.Tensor or None
-        Factor of every attention weight of an active query on a key, ``(B, H, 1, S)``.
 
     Returns
     -------
