@@ -20,7 +20,9 @@ each head's columns side by side in memory as the network has them.
 *Full* is torch's fused
 `scaled_dot_product_attention`. *Textbook* is ProbSparse attention as the paper writes it, each
 query with its own sample of the keys ([textbook.py](benchmarks/textbook.py)). The ratios are to
-`sparsity="sampled"`, the paper's form. Memory is what a call needs at its peak beyond
+`sparsity="sampled"`, the paper's form.
+
+Memory is what a call needs at its peak beyond
 its inputs and the gradient it is given, as a multiple of the bytes of queries, keys and values
 together. *Moment* was measured when it only ranked the queries; what it costs without a mask since
 it fills the other rows too is on [its own page](attention.md). Script:
@@ -45,10 +47,12 @@ GROWTH = """\
 
 A training step of a small network (`d_model` 64): an input of growing length before 720 steps to be
 forecast, or input and output of the same length; a batch has as many windows as make the longer
-input. Flat columns are linear growth. Self-attention is ProbSparse, so an input may grow at a
-constant price; from the decoder to the encoder attention is full, as in the paper, and where both
-grow its cost is that of their product: see its share in the next table. With
-`cross_attention="prob"` growth is linear in both: [long inputs](long_inputs.md) have the figures.
+input. Flat columns are linear growth.
+
+Self-attention is ProbSparse, so an input may grow at a constant price; from the decoder to the
+encoder attention is full, as in the paper, and where both grow its cost is that of their product:
+see its share in the next table. With `cross_attention="prob"` growth is linear in both:
+[long inputs](long_inputs.md) have the figures.
 """
 
 PROFILE = """\
