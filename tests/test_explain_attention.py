@@ -90,9 +90,8 @@ def test_kept_rows_are_those_of_the_largest_measurement(tiny_model, waves, argum
             np.testing.assert_array_equal(one.rows[place], largest)
             np.testing.assert_allclose(full.weights[place][largest], one.weights[place])
             active = one.active[place]
-            # Short sequences get exact attention.
-            by_moment = arguments.get("sparsity") == "moment"
-            exact = len(one.keys) < 20 if by_moment else len(one.queries) <= 2 * count
+            # By the moment, short sequences get exact attention.
+            exact = arguments.get("sparsity") == "moment" and len(one.keys) < 20
             if sparse and not exact and one.kind != "decoder cross":
                 assert np.flatnonzero(active).tolist() == largest.tolist()
             else:

@@ -96,8 +96,8 @@ class ProbSparseAttention(FullAttention):
         Dropout on the attention weights of the active queries.
     sparsity : {"sampled", "moment"}
         How queries are ranked: by one set of ``c * ceil(ln S)`` sampled keys shared by all of them,
-        or in closed form by the second moment of all keys, which fills the other rows too.
-        Sequences so short that nothing is saved get exact attention.
+        or in closed form by the second moment of all keys, which fills the other rows too. By the
+        moment, sequences so short that nothing is saved get exact attention.
 
     Notes
     -----
@@ -183,9 +183,9 @@ class ProbSparseAttention(FullAttention):
     def _is_exact(self, q: Tensor, k: Tensor) -> bool:
         """Whether every query attends: few of them, or too few keys for anything else to pay."""
         num_active = self._num_active(q)
+        if self.sparsity == "sampled":
+            return num_active == q.shape[2]
         # NOTE[DIFF] the paper sparsifies short sequences too. Measured on one core: up to so many
         # keys, all queries take less time than a few and the rows that fill the others.
-        if self.sparsity == "sampled":
-            return q.shape[2] <= 2 * num_active
         longest = 3 * num_active + 2 * k.shape[3] if self._is_second_order else 4 * num_active
         return k.shape[2] <= longest
