@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -95,6 +96,14 @@ def forecast(model, waves):
     return model.predict().tolist()
 
 
+def differs_in_spaces(one: bytes, other: bytes) -> bool:
+    """Whether two files are of one content: JSON may lose spaces between its entries."""
+    try:
+        return json.loads(one) == json.loads(other)
+    except ValueError:
+        return False
+
+
 def count_harmless(
     name: str, change: Callable[[bytes, int], bytes], seeds: range, waves: Callable[..., object]
 ) -> int:
@@ -102,17 +111,19 @@ def count_harmless(
     whole, count, refused = Path(name).read_bytes(), 0, 0
     expected = forecast(OPENERS[name](), waves)
     for seed in seeds:
-        Path(name).write_bytes(change(whole, seed))
+        damaged = change(whole, seed)
+        Path(name).write_bytes(damaged)
         before = digests()
         try:
             count += forecast(OPENERS[name](), waves) == expected
         except ValueError:
             count += 1
             refused += 1
+        else:
+            assert name not in EVERY_BIT or differs_in_spaces(damaged, whole)
         assert digests() == before
     Path(name).write_bytes(whole)
     assert refused >= len(seeds) // 2
-    assert refused == len(seeds) or name not in EVERY_BIT
     return count
 
 
