@@ -42,7 +42,7 @@ from informer_forecaster._network.dropout import drop
 from informer_forecaster._network.effects import CovariateEffects
 from informer_forecaster._network.inputs import Inputs
 from informer_forecaster._network.lookback_skip import LookbackSkip
-from informer_forecaster._training.best_weights import Weights, all_or_nothing
+from informer_forecaster._training.best_weights import Weights, all_or_nothing, are_held_back
 from informer_forecaster._training.effects_start import fit_start
 from informer_forecaster._training.intervals import best_factor
 from informer_forecaster._training.linear_start import SeriesNorm
@@ -246,8 +246,7 @@ class _InformerModule(TrainingRecipe, PLForecastingModule):
         with torch.random.fork_rng(devices=[]):
             factor = best_factor(quantiles, self._validated(), self.add_up)
         self.train(was_training)
-        validating: Any = self.trainer.val_dataloaders
-        if hasattr(validating.dataset, "whole"):
+        if are_held_back(self.trainer):
             # Windows that the start was fitted to show less error than new ones will.
             factor = max(1.0, factor)
         skip, middle = self.network.lookback_skip, len(quantiles) // 2
@@ -256,13 +255,14 @@ class _InformerModule(TrainingRecipe, PLForecastingModule):
             median = parameter[:, middle : middle + 1].clone()
             parameter.copy_(median + factor * (parameter - median))
 
-    def _validated(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Forecasts and values of the windows that validate."""
+    def _validated(self) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
+        """Forecasts, values and weights of the windows that validate."""
         (count,) = self.trainer.num_val_batches
         batches: Any = self.trainer.val_dataloaders
         for batch in islice(batches, int(count)):
             read = self._cast(self.trainer.strategy.batch_to_device(batch))
-            yield self.forecast(self._inputs(read.to_module_input())), read.future_target
+            forecast = self.forecast(self._inputs(read.to_module_input()))
+            yield forecast, read.future_target, read.sample_weight
 
     def blend(self, start: Weights, best: Weights, share: float) -> Weights:
         """Weights whose forecast goes ``share`` of the way from the start to the best ones.

@@ -26,6 +26,7 @@ def make_network(**mode: object) -> tuple[Informer, tuple[torch.Tensor, None, to
 @pytest.mark.parametrize("mode", MODES, ids=str)
 def test_the_network_is_one_graph(mode: dict[str, object], training: bool) -> None:
     """A break would cost a round trip through Python in every layer; `fullgraph` refuses one."""
+    torch.compiler.reset()  # torch compiles a function for eight networks of a process at most
     network, inputs = make_network(**mode)
     network.train(training)
     network.compile(backend="aot_eager", fullgraph=True)

@@ -147,7 +147,7 @@ def test_an_independent_component_has_its_own_static_covariates(tiny_model, wave
     # The norm's own weights, one for each component, would tell them apart too.
     norm = {"use_reversible_instance_norm": {"affine": False}}
     # Two steps of training are enough at this rate.
-    rate = {"optimizer_kwargs": {"lr": 1e-2}}
+    rate = {"optimizer_kwargs": {"lr": 1e-2}, "early_stopping_patience": None}
     model = tiny_model(channel_independent=True, **norm, **rate).fit(series)
     forecast = model.predict(4).values()
     assert not np.allclose(forecast[:, 0], forecast[:, 1])

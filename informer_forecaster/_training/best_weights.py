@@ -95,7 +95,8 @@ class KeepBestWeights(EarlyStopping):
         if self.best is None or not trainer.val_dataloaders:
             return
         if not self.num_validations:
-            if trainer.current_epoch:
+            # Windows that were held back are no wish of the user's to validate.
+            if trainer.current_epoch and not are_held_back(trainer):
                 rank_zero_warn(
                     "no epoch of this training was validated, so that its last weights are kept. "
                     "Validate more often to keep the best ones."
@@ -165,6 +166,12 @@ def _copy(module: LightningModule) -> Weights:
 def are_finite(weights: Mapping[str, Tensor]) -> bool:
     """Whether each number of the weights is finite."""
     return all(bool(value.isfinite().all()) for value in weights.values())
+
+
+def are_held_back(trainer: Trainer) -> bool:
+    """Whether the windows that validate are some of those that the user gave to train on."""
+    validating: Any = trainer.val_dataloaders
+    return hasattr(getattr(validating, "dataset", None), "whole")
 
 
 def average_stretches(gains: Tensor) -> Tensor:
