@@ -678,7 +678,8 @@ def _check_arguments(arguments: Arguments) -> None:
         )
     counts = {"output_chunk_shift": 0, "batch_size": 1, "n_epochs": 0, "early_stopping_patience": 1}
     for name, minimum in counts.items():
-        if arguments.get(name, minimum) is not None or name != "early_stopping_patience":
+        # Darts would add None to a length; of the others, None is the default.
+        if name == "output_chunk_shift" or arguments.get(name) is not None:
             arguments[name] = check_integer(name, arguments[name], minimum)
     _check_training(arguments)
     likelihood = arguments.get("likelihood")

@@ -9,7 +9,7 @@ from darts.utils.likelihood_models import torch as likelihoods
 
 from informer_forecaster import InformerModel
 from informer_forecaster._training import ridge
-from informer_forecaster._training.ridge import FOLDS, PENALTIES, PENALTY, RidgeRegression
+from informer_forecaster._training.ridge import FOLDS, PENALTIES, PENALTY, RidgeRegression, Sums
 from informer_forecaster.adapters import _darts_module
 
 
@@ -137,6 +137,14 @@ def test_the_map_does_not_depend_on_the_unit(scale, folds):
     one = regression_of(x, y, folds=folds).solve().weight
     other = regression_of(x * scale, y * scale, folds=folds).solve().weight
     torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-9)
+
+
+def test_sums_that_are_rounding_teach_nothing():
+    """Sums of a fold are taken off those of all: where the rest is zero, noise is left."""
+    inner = torch.tensor([[1e-20, -3e-20], [-3e-20, 1e-20]], dtype=torch.float64)
+    ones = torch.ones(2, 1, dtype=torch.float64)
+    assert not Sums(inner, ones, ones[0]).solve(5e-4).any()
+    assert Sums(inner, ones, ones[0]).solve(5e-4, towards=2 * ones).equal(2 * ones)
 
 
 def test_few_rows_leave_as_much_as_new_ones_do():

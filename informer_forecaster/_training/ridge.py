@@ -70,8 +70,11 @@ class Sums(NamedTuple):
         size = penalty * torch.where(size > 0, size, 1.0)
         unit = torch.eye(self.inner.shape[-1], dtype=size.dtype, device=size.device)
         wanted = self.cross if towards is None else self.cross + size * towards
-        factor = torch.linalg.cholesky(self.inner + size * unit)
-        return torch.cholesky_solve(wanted, factor)
+        factor, failed = torch.linalg.cholesky_ex(self.inner + size * unit)
+        weights = torch.cholesky_solve(wanted, factor)
+        # What is left of sums after others were taken off may be rounding, which teaches nothing.
+        kept = torch.zeros_like(weights) if towards is None else towards
+        return torch.where(failed[..., None, None] > 0, kept, weights)
 
     def of_first(self, inputs: int, penalty: float, towards: Tensor | None = None) -> Tensor:
         """Solve for the weights of the first inputs; the others' stay as ``towards`` or at zero."""
