@@ -676,10 +676,11 @@ def _check_arguments(arguments: Arguments) -> None:
             "`use_reversible_instance_norm` must be True, False, None, or a dictionary with the "
             f"keys 'affine' and 'eps'; got {norm!r}."
         )
-    counts = {"output_chunk_shift": 0, "batch_size": 1, "n_epochs": 0, "early_stopping_patience": 1}
+    shift = "output_chunk_shift"
+    arguments[shift] = check_integer(shift, arguments[shift], 0)
+    counts = {"batch_size": 1, "n_epochs": 0, "early_stopping_patience": 1}
     for name, minimum in counts.items():
-        # Darts would add None to a length; of the others, None is the default.
-        if name == "output_chunk_shift" or arguments.get(name) is not None:
+        if arguments.get(name) is not None:
             arguments[name] = check_integer(name, arguments[name], minimum)
     _check_training(arguments)
     likelihood = arguments.get("likelihood")
