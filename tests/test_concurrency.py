@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 from darts.utils.likelihood_models.torch import QuantileRegression
+from forecast_file import forecast_file
 from pytorch_lightning import Callback
 from sktime.forecasting.model_evaluation import evaluate
 from sktime.split import ExpandingWindowSplitter
@@ -119,12 +120,6 @@ def test_a_backtest_of_sktime_in_threads_forecasts_the_same_steps():
 def test_a_backtest_of_sktime_in_processes_is_the_sequential_one(backend):
     given = {"backend": backend, "backend_params": {"n_jobs": 2}}
     pd.testing.assert_frame_equal(scores(given), scores({}))
-
-
-def forecast_file(path, series):
-    trainer = {"accelerator": "cpu", "logger": False, "enable_progress_bar": False}
-    model = InformerModel.load(path, pl_trainer_kwargs=trainer)
-    return [model.predict(6, one) for one in series]
 
 
 @pytest.mark.slow
