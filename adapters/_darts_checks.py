@@ -205,7 +205,8 @@ def check_windows(model: InformerModel, given: Arguments) -> None:
         remedy=(
             f"To forecast {dataset.n} steps in chunks of {model.output_chunk_length}, past "
             f"covariates are used to {past_ahead} steps after the series' end, future ones to "
-            f"{future_ahead}. Give the missing steps, or a smaller `n`."
+            f"{future_ahead}. Give the missing steps"
+            f"{', or a smaller `n`' if dataset.n > model.output_chunk_length else ''}."
         ),
     )
     if model.uses_static_covariates:
@@ -295,8 +296,7 @@ def check_inputs(
 def _used_steps(name: str, given: TimeSeries, target: TimeSeries, ahead: int, remedy: str) -> slice:
     """Positions of the steps from the start of ``target`` to ``ahead`` steps after its end.
 
-    By position, as the stamps of an offset may have two names (17:00 and 9:00 of business hours),
-    and not every offset can be multiplied.
+    By position, as the stamps of an offset may have two names (17:00 and 9:00 of business hours).
     """
     shared = given.time_index.intersection(target.time_index)
     if given.freq == target.freq and len(shared):
@@ -304,7 +304,10 @@ def _used_steps(name: str, given: TimeSeries, target: TimeSeries, ahead: int, re
         first, stop = shift, shift + len(target) + ahead
         if first >= 0 and stop <= len(given):
             return slice(first, stop)
-    after = f" and {ahead} steps more" if ahead > 0 else ""
+    last = target.end_time()
+    for _ in range(ahead):
+        last += target.freq  # not every offset can be multiplied
+    after = f" and {ahead} steps more, to {last}" if ahead > 0 else ""
     before = f" less {-ahead} steps" if ahead < 0 else ""
     raise ValueError(
         f"{name} must have the steps from {target.start_time()} to {target.end_time()}{after}"

@@ -652,7 +652,12 @@ def num_calendar_features(model: InformerModel) -> int:
 def _arguments_of(method: Callable[..., object], *args: object, **kwargs: object) -> Arguments:
     """The arguments of a call by name; a TypeError, as from the call, if they do not fit."""
     signature = inspect.signature(method)
-    arguments = signature.bind(*args, **kwargs).arguments
+    try:
+        arguments = signature.bind(*args, **kwargs).arguments
+    except TypeError as error:
+        unknown = [name for name in kwargs if name not in signature.parameters]
+        remedy = f". {_remedy(unknown[0], signature.parameters)}" if unknown else ""
+        raise TypeError(f"`{method.__name__}` {error}{remedy}") from None
     for name, parameter in signature.parameters.items():
         if parameter.kind is parameter.VAR_KEYWORD:
             arguments.update(arguments.pop(name, {}))
@@ -715,6 +720,16 @@ def _check_encoders(encoders: object) -> None:
         )
 
 
+_RATE = "Give `optimizer_kwargs={'lr': ...}`."
+# Arguments of `InformerForecaster`, or of other libraries, which a Darts model takes elsewhere.
+_ELSEWHERE = {
+    "quantiles": "Give `likelihood=QuantileRegression(quantiles)`.",
+    "verbose": "Give it to `fit` and `predict`.",
+    "lr": _RATE,
+    "learning_rate": _RATE,
+}
+
+
 def _check_unknown(cls: type, given: Iterable[str]) -> None:
     """Raise if no class that ``cls`` is made of has an argument of that name."""
     known = set(inspect.signature(PLForecastingModule.__init__).parameters)
@@ -723,9 +738,16 @@ def _check_unknown(cls: type, given: Iterable[str]) -> None:
     known -= {"self", "args", "kwargs"}
     for name in given:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            remedy = f"Did you mean `{near[0]}`?" if near else "Leave it out."
+            remedy = _remedy(name, known)
             raise ValueError(f"`{name}` is no argument of `{cls.__name__}`. {remedy}")
+
+
+def _remedy(name: str, known: Iterable[str]) -> str:
+    """Say what to give in place of an argument that is not among the ``known`` ones."""
+    if name in _ELSEWHERE:
+        return _ELSEWHERE[name]
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"Did you mean `{near[0]}`?" if near else "Leave it out."
 
 
 # Darts' own loaders, among them those of ensembles and conformal models, refuse strange classes. To

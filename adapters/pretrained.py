@@ -291,7 +291,10 @@ def read_directory(directory: FilePath, name: str) -> tuple[dict[str, Any], Tens
     """
     folder = Path(directory)
     if not (folder / CONFIG).is_file():
-        raise ValueError(f"{folder} must be a directory of `save_pretrained`; {CONFIG} is missing.")
+        raise ValueError(
+            "`directory` must be one that `save_pretrained` wrote, with a file "
+            f"{CONFIG}; got {str(directory)!r}, without it. Give the path that was saved to."
+        )
     config = _parse((folder / CONFIG).read_bytes())
     if config is None:
         raise ValueError(f"{folder / CONFIG} is damaged or of another package. {REMEDY}")

@@ -570,7 +570,7 @@ class InformerForecaster(GuardedForecaster):
     def _warn(self, message: str) -> None:
         """Warn where the user called."""
         frame, level = sys._getframe(1), 3
-        while frame.f_globals["__name__"].startswith(_NOT_THE_CALLER):
+        while frame.f_globals.get("__name__", "").startswith(_NOT_THE_CALLER):
             frame, level = frame.f_back or frame, level + 1
         warn(message, obj=self, stacklevel=level)
 

@@ -68,6 +68,29 @@ def test_the_argument_that_was_meant_is_named(tiny_model, typo, meant):
         tiny_model(**{typo: 8})
 
 
+@pytest.mark.parametrize(
+    ("name", "where"),
+    [
+        ("quantiles", r"likelihood=QuantileRegression\(quantiles\)"),
+        ("learning_rate", "optimizer_kwargs={'lr': ...}"),
+        ("verbose", "to `fit` and `predict`"),
+    ],
+)
+def test_an_argument_that_has_another_place_is_sent_there(tiny_model, name, where):
+    """Those of `InformerForecaster`, and of other libraries."""
+    with pytest.raises(ValueError, match=f"`{name}` is no argument .* Give .*{where}"):
+        tiny_model(**{name: 0.1})
+
+
+def test_an_unknown_argument_of_a_method_is_named(tiny_model, waves):
+    series = waves()
+    message = "`fit` .* 'future_covariate'. Did you mean `future_covariates`?"
+    with pytest.raises(TypeError, match=message):
+        tiny_model().fit(series, future_covariate=series)
+    with pytest.raises(TypeError, match=r"`predict` .* 'horizon'. Leave it out"):
+        tiny_model().predict(4, horizon=4)
+
+
 def test_arguments_of_a_subclass_and_of_darts_are_known():
     """A subclass may pass its own arguments on, as Darts' models do."""
 

@@ -33,6 +33,16 @@ def test_covariates_of_windows_that_do_not_train_may_be_missing(tiny_model, wave
         tiny_model(8, 4).fit(waves(40), **{**given, "past_covariates": waves(60)[15:]})
 
 
+def test_the_last_step_that_covariates_need_is_named(tiny_model, waves):
+    """A chunk is forecast whole: a smaller horizon needs no less."""
+    series, whole = waves(40), waves(60)
+    model = tiny_model(8, 4).fit(series, future_covariates=whole)
+    for steps, last, smaller in ((2, 43, False), (6, 45, True)):
+        with pytest.raises(ValueError, match=f"to {whole.time_index[last]}, ") as raised:
+            model.predict(steps, series, future_covariates=whole[:42])
+        assert ("or a smaller `n`" in str(raised.value)) is smaller
+
+
 def test_as_many_covariates_as_series(tiny_model, waves):
     with pytest.raises(ValueError, match=r"`past_covariates` must hold one .*, 2; got 1"):
         tiny_model().fit([waves(), waves()], past_covariates=[waves()])

@@ -79,7 +79,10 @@ def truncate(directory, name):
 
 NAME = "network.projection.weight"
 DAMAGES = {
-    "nothing there": (lambda d: (d / "config.json").unlink(), "config.json is missing"),
+    "nothing there": (
+        lambda d: (d / "config.json").unlink(),
+        "`directory` must .* config.json; got",
+    ),
     "another program's": (entry(format="other"), "damaged or of another package"),
     "newer": (entry(format_version=2), "format version 2; this release reads version 1"),
     "no version": (entry(format_version=None), "format version None"),
