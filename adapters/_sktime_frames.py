@@ -173,9 +173,9 @@ class Instance:
         """Put ``values`` of the network, ``(H, C, P)``, into the units of the series."""
         return np.asarray(values * self.scale[:, None] + self.center[:, None])
 
-    def scaled_by(self, rows: int) -> Instance:
-        """Take mean and deviation of the first ``rows`` rows only."""
-        center, scale = spread(self.y.to_numpy(dtype=np.float64)[:rows], scaled=True)
+    def rescaled(self) -> Instance:
+        """Take mean and deviation of the rows that are there now."""
+        center, scale = spread(self.y.to_numpy(dtype=np.float64), scaled=True)
         return replace(self, center=center, scale=scale)
 
     def between(self, start: int, stop: int | None = None, *, ahead: bool = False) -> Instance:

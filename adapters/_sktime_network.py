@@ -97,7 +97,6 @@ class SharedNetwork:
         *,
         epochs: int,
         trainer: Trainer,
-        validation: Sequence[Instance] = (),
         progress: bool = False,
     ) -> list[str]:
         """Train from the present weights on the series that are long enough; name the others.
@@ -121,9 +120,6 @@ class SharedNetwork:
             arguments["callbacks"] = [*arguments.get("callbacks", ()), _Progress()]
         self.model.trainer_params = arguments
         series = _as_series([self.columns.arrays(one) for one in training])
-        held_back = _as_series([self.columns.arrays(one) for one in validation])
-        if validation:
-            series |= {f"val_{name}": found for name, found in held_back.items()}
         with _quiet():
             self.model.fit(**series, epochs=epochs)
         self.epochs_trained = self.model.trainer.current_epoch

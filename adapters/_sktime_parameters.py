@@ -130,10 +130,7 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
         check_integer(name, parameters[name], least)
     if parameters["early_stopping_patience"] is not None:
         check_integer("early_stopping_patience", parameters["early_stopping_patience"], 1)
-    if parameters["lr"] is not None:
-        _check_number("lr", parameters["lr"], math.inf)
-    if parameters["validation_fraction"] is not None:
-        _check_number("validation_fraction", parameters["validation_fraction"], 1)
+    _check_rate(parameters["lr"])
     check_switch("verbose", parameters["verbose"])
     check_switch("use_reversible_instance_norm", parameters["use_reversible_instance_norm"])
     check_choice("scaler", parameters["scaler"], SCALERS)
@@ -145,11 +142,11 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
     _check_trainer(parameters["pl_trainer_kwargs"])
 
 
-def _check_number(name: str, value: object, below: float) -> None:
-    is_number = isinstance(value, Real) and not isinstance(value, bool)
-    if not is_number or not 0 < float(value) < below:  # type: ignore[arg-type]
-        rule = "positive" if below == math.inf else f"between 0 and {below}"
-        raise ValueError(f"`{name}` must be a number, {rule}; got {value!r}.")
+def _check_rate(rate: object) -> None:
+    if rate is None:
+        return
+    if isinstance(rate, bool) or not isinstance(rate, Real) or not 0 < float(rate) < math.inf:
+        raise ValueError(f"`lr` must be a positive number, or None; got {rate!r}.")
 
 
 def _check_seed(seed: object) -> None:

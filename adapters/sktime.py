@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import copy
-import math
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -143,12 +142,9 @@ class InformerForecaster(GuardedForecaster):
         Learning rate of Adam; ``None`` for 3e-3 where columns of `X` act, and 2e-4 elsewhere.
     early_stopping_patience : int or None
         Epochs without a better validation loss after which training stops, and goes back to the
-        best weights. With ``None``, or where too few windows would be left, all train the network,
-        for `n_epochs`.
-    validation_fraction : float or None
-        Share of the rows at the end of each series that validate, for early stopping, and teach
-        nothing else. With ``None`` an eighth of the training windows, which teach the linear
-        forecast all the same.
+        best weights. The last eighth of the windows of each series validates: the network does not
+        learn from them, the linear forecast does. With ``None``, or where too few windows would be
+        left, all train the network, for `n_epochs`.
     quantiles : tuple of float or None
         Quantiles to train, completed to be symmetric around the median, which is the point
         forecast; others are interpolated. With ``None`` the mean is forecast, without intervals.
@@ -252,7 +248,6 @@ class InformerForecaster(GuardedForecaster):
     batch_size: int = 32
     lr: float | None = None
     early_stopping_patience: int | None = PATIENCE
-    validation_fraction: float | None = None
     quantiles: tuple[float, ...] | None = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
     scaler: str | None = "standard"
     time_features: bool | Literal["all"] = True
@@ -363,13 +358,14 @@ class InformerForecaster(GuardedForecaster):
             else:
                 self._warn_of_short(instances)
         else:
-            self.model_, instances = self._learn(self._read(y, X), fh)
+            instances = self._read(y, X)
+            self.model_ = self._learn(instances, fh)
         self._remember(instances)
         return self
 
     @business_periods_allowed()
     def _pretrain(self, y: pd.DataFrame, X: pd.DataFrame | None = None, fh: Fh = None) -> Self:
-        self.pretrained_model_, _ = self._learn(self._read(y, X), fh)
+        self.pretrained_model_ = self._learn(self._read(y, X), fh)
         return self
 
     @business_periods_allowed()
@@ -463,7 +459,7 @@ class InformerForecaster(GuardedForecaster):
             one = joined[key].extend(extended[key], rows)
             # The scale of few rows is no better than the forecast from them.
             is_rough = self.scaler is not None and len(known[key].y) < rows
-            extended[key] = one.scaled_by(len(one.y)) if is_rough else one
+            extended[key] = one.rescaled() if is_rough else one
         for one in extended.values():
             # Refuses rows of `X` that are neither given nor known.
             self.model_.columns.arrays(one.between(-rows, ahead=True))
@@ -471,36 +467,25 @@ class InformerForecaster(GuardedForecaster):
 
     def _learn(
         self, instances: dict[Key, Instance], fh: ForecastingHorizon | None
-    ) -> tuple[SharedNetwork, dict[Key, Instance]]:
-        """Make a network that suits the data and the horizon, and train it.
-
-        The series are given back as they were trained on: rows that validate take no part in the
-        scale.
-        """
+    ) -> SharedNetwork:
+        """Make a network that suits the data and the horizon, and train it."""
         # Here, as Darts and Lightning are slow to import.
         from darts.utils.likelihood_models.torch import QuantileRegression
 
         from ._sktime_network import SharedNetwork
         from .darts import InformerModel
 
-        parameters, scaled = self._plain_parameters, self.scaler is not None
-        lengths = (int(self.input_chunk_length), self._choose_output_length(instances, fh))
-        training = list(instances.values())
-        validation: list[Instance] = []
-        fraction = parameters["validation_fraction"]
-        if self.early_stopping_patience is not None and fraction is not None:
-            instances, training, validation = _hold_back(
-                instances, lengths, fraction, scaled=scaled
-            )
+        parameters = self._plain_parameters
         columns = make_columns(
-            training,
+            list(instances.values()),
             self.past_covariates or (),
             time_features=self.time_features,
-            scaled=scaled,
+            scaled=self.scaler is not None,
         )
         quantiles = complete_quantiles(self.quantiles)
         model = InformerModel(
-            *lengths,
+            int(self.input_chunk_length),
+            self._choose_output_length(instances, fh),
             likelihood=None if quantiles is None else QuantileRegression(list(quantiles)),
             time_features=False,
             use_static_covariates=False,
@@ -512,8 +497,8 @@ class InformerForecaster(GuardedForecaster):
             **architecture(parameters),
         )
         network = SharedNetwork(columns, quantiles, model)
-        self._train(network, training, self.n_epochs, validation)
-        return network, instances
+        self._train(network, instances.values(), self.n_epochs)
+        return network
 
     def _choose_output_length(
         self, instances: dict[Key, Instance], fh: ForecastingHorizon | None
@@ -535,18 +520,11 @@ class InformerForecaster(GuardedForecaster):
         self.model_ = copy.deepcopy(self.model_)
         self._train(self.model_, instances.values(), self.update_epochs)
 
-    def _train(
-        self,
-        network: SharedNetwork,
-        instances: Iterable[Instance],
-        epochs: int,
-        validation: Sequence[Instance] = (),
-    ) -> None:
+    def _train(self, network: SharedNetwork, instances: Iterable[Instance], epochs: int) -> None:
         short = network.train(
             list(instances),
             epochs=int(epochs),
             trainer=self._trainer_arguments(),
-            validation=validation,
             # A user who says something about Lightning's bars gets these.
             progress=self.verbose and "enable_progress_bar" not in (self.pl_trainer_kwargs or {}),
         )
@@ -799,40 +777,3 @@ class InformerForecaster(GuardedForecaster):
             {**tiny, "output_chunk_length": 3, "quantiles": (0.1, 0.5, 0.9)},
             {**tiny, "output_chunk_length": 5, "quantiles": None, "scaler": None},
         ]
-
-
-def _hold_back(
-    instances: Mapping[Key, Instance],
-    lengths: tuple[int, int],
-    fraction: float,
-    *,
-    scaled: bool,
-) -> tuple[dict[Key, Instance], list[Instance], list[Instance]]:
-    """Split off the rows of each series that validate: all rows, those that train, and these.
-
-    ``lengths`` are those of a training window: input and output. A series is scaled by the rows
-    that train.
-
-    Raises
-    ------
-    ValueError
-        If no series is long enough for it.
-    """
-    needed = sum(lengths)
-    every, training, validation = {}, [], []
-    for key, one in instances.items():
-        rows = len(one.y)
-        kept = rows - max(lengths[1], math.ceil(fraction * rows))
-        kept = rows if kept < needed else kept
-        every[key] = one.scaled_by(kept) if scaled else one
-        training.append(every[key].between(0, kept))
-        if kept < rows:
-            validation.append(every[key].between(kept - lengths[0]))
-    if not validation:
-        raise ValueError(
-            f"`validation_fraction` needs a series with {needed} rows to train on besides "
-            f"{lengths[1]} or more to validate on, {fraction:g} of all; got "
-            f"{max(len(one.y) for one in instances.values())} rows. Give a longer series, a "
-            "smaller `validation_fraction`, or `early_stopping_patience=None`."
-        )
-    return every, training, validation

@@ -123,8 +123,7 @@ def test_the_horizon_is_needed_in_fit_only_without_an_output_length():
         ({"batch_size": True}, "`batch_size` must be an integer of at least 1; got True"),
         ({"update_epochs": -1}, "`update_epochs` must be an integer of at least 0; got -1"),
         ({"early_stopping_patience": 0}, "`early_stopping_patience` must be an integer of at"),
-        ({"lr": 0.0}, "`lr` must be a number, positive; got 0.0"),
-        ({"validation_fraction": 1.0}, "`validation_fraction` must be a number, between 0 and 1"),
+        ({"lr": 0.0}, "`lr` must be a positive number, or None; got 0.0"),
         ({"random_state": -1}, "`random_state` must be an integer of at least 0; got -1"),
         ({"random_state": 2**32}, r"`random_state` must be below 2 \*\* 32; got 4294967296"),
         ({"scaler": "robust"}, "`scaler` must be one of 'standard', None; got 'robust'"),
@@ -148,7 +147,7 @@ def test_parameters_out_of_range_are_refused(parameters, message):
 def test_numbers_of_numpy_are_numbers():
     sizes = {"n_epochs": 3, "update_epochs": 2, "input_chunk_length": 4, "output_chunk_length": 3}
     sizes |= {"d_model": 8, "batch_size": 8, "early_stopping_patience": 2, "random_state": 3}
-    rates = {"dropout": 0.125, "lr": 0.0078125, "validation_fraction": 0.25}
+    rates = {"dropout": 0.125, "lr": 0.0078125}
     plain = make(**sizes, **rates, quantiles=(0.1, 0.9), distil=True)
     numpy = make(
         **{name: np.int64(size) for name, size in sizes.items()},
@@ -161,5 +160,5 @@ def test_numbers_of_numpy_are_numbers():
     pd.testing.assert_frame_equal(one, other, check_exact=True)
     with pytest.raises(ValueError, match="`n_epochs` must be an integer of at least 0"):
         make(n_epochs=np.int64(-1))
-    with pytest.raises(ValueError, match="`lr` must be a number, positive"):
+    with pytest.raises(ValueError, match="`lr` must be a positive number"):
         make(lr=np.float32(-1))

@@ -43,7 +43,6 @@ CASES = {
     "rows that validate": (
         {
             "early_stopping_patience": 1,
-            "validation_fraction": 0.4,
             "use_reversible_instance_norm": False,
         },
         noise(),

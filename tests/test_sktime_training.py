@@ -114,25 +114,6 @@ def test_early_stopping_keeps_the_best_weights():
     assert not same_weights(weights(forecaster), Epochs.seen[-1][1])
 
 
-@pytest.mark.parametrize("scaler", ["standard", None])
-def test_rows_that_validate_take_no_part_in_the_scale(scaler):
-    """With weights that nothing has trained, the forecast of the same rows shows the scale."""
-    untrained = {"n_epochs": 0, "lookback_skip": False, "use_reversible_instance_norm": False}
-    y, X = noise(100), noise(104, columns=("x",), seed=1)
-    forecasts = []
-    for factor in (1.0, 7.0):
-        later_y, later_X = y.copy(), X.copy()
-        later_y.iloc[80:] *= factor
-        later_X.iloc[80:100] *= factor
-        stopped = {"early_stopping_patience": 1, "validation_fraction": 0.2}
-        forecaster = make(**untrained, **stopped, scaler=scaler)
-        forecaster.fit(later_y, later_X[:100], fh=FH)
-        same = noise(10, seed=5, index=pd.period_range("2009-03", periods=10, freq="M"))
-        same_X = noise(13, ("x",), 6, pd.period_range("2009-03", periods=13, freq="M"))
-        forecasts.append(forecaster.update(same, same_X, update_params=False).predict())
-    pd.testing.assert_frame_equal(*forecasts)
-
-
 class Windows(Callback):
     """Note how many windows train and how many validate."""
 
@@ -144,12 +125,11 @@ class Windows(Callback):
             self.seen.add(tuple(len(loader.dataset) for loader in loaders))
 
 
-def test_each_row_that_is_held_back_is_forecast_from_the_rows_before_it():
+def test_the_last_eighth_of_the_windows_validates():
     trainer = {"accelerator": "cpu", "callbacks": [Windows()]}
-    stopped = {"early_stopping_patience": 1, "validation_fraction": 0.2}
-    make(**stopped, pl_trainer_kwargs=trainer).fit(noise(200), fh=FH)
-    # Of 160 rows each window takes 4 and 3; of the other 40 each forecast takes 3.
-    assert Windows.seen == {(160 - 7 + 1, 40 - 3 + 1)}
+    make(early_stopping_patience=1, pl_trainer_kwargs=trainer).fit(noise(206), fh=FH)
+    # Each of 200 windows takes 4 and 3 rows. Two overlap the horizon of one that validates.
+    assert Windows.seen == {(200 - 25 - 2, 25)}
 
 
 def test_an_update_trains_for_its_own_epochs():
@@ -168,17 +148,6 @@ def test_every_parameter_of_the_training_reaches_it():
     model = make(**given, lr=0.03).fit(noise(), fh=FH).model_.model
     assert {name: model.model_params[name] for name in given} == given
     assert model.model_params["optimizer_kwargs"] == {"lr": 0.03}
-
-
-def test_early_stopping_that_is_asked_for_needs_rows_of_its_own():
-    given = {"early_stopping_patience": 1, "validation_fraction": 0.2}
-    with pytest.raises(
-        ValueError, match=r"a series with 7 rows to train on besides 3 .* got 9 rows"
-    ):
-        make(**given).fit(noise(9), fh=FH)
-    given["validation_fraction"] = 0.97
-    with pytest.raises(ValueError, match=r"to validate on, 0.97 of all; got 40 rows. .* smaller"):
-        make(**given).fit(noise(40), fh=FH)
 
 
 @pytest.mark.parametrize(("rows", "stops"), [(11, False), (40, True)])

@@ -38,9 +38,7 @@ def load_sales() -> pd.DataFrame:
 
 def build(epochs: int) -> InformerForecaster:
     """Make the forecaster: a year of look-back; training stops before it learns the noise."""
-    return InformerForecaster(
-        YEAR, n_epochs=epochs, early_stopping_patience=10, validation_fraction=0.2, random_state=0
-    )
+    return InformerForecaster(YEAR, n_epochs=epochs, early_stopping_patience=10, random_state=0)
 
 
 def backtest(sales: pd.DataFrame, epochs: int) -> pd.DataFrame:
