@@ -23,14 +23,12 @@ from informer_forecaster._network.config import LARGEST_VALUE
 
 from ._darts_series import (
     INPUTS,
-    Orders,
+    Columns,
     as_list,
     check_calendar,
     check_columns,
     check_one_path,
     label,
-    order_of,
-    put_in_order,
 )
 from .time_features import TimeFeatures
 
@@ -44,7 +42,9 @@ _PACKAGE = __name__.partition(".")[0]
 # A training
 
 
-def check_training(model: InformerModel, given: Arguments, calendar: TimeFeatures | None) -> None:
+def check_training(
+    model: InformerModel, given: Arguments, calendar: TimeFeatures | None, columns: Columns
+) -> None:
     """Raise unless a model can be trained, and validated, on the arguments of a call."""
     check_device(model, given)
     check_calendar("series", given["series"], calendar)
@@ -69,6 +69,7 @@ def check_training(model: InformerModel, given: Arguments, calendar: TimeFeature
         check_weights(f"{prefix}sample_weight", given.get(f"{prefix}sample_weight"))
         if model.considers_static_covariates:
             check_static_covariates(f"{prefix}series", target, largest)
+        check_columns(given, columns, static=model.considers_static_covariates, prefix=prefix)
 
 
 def check_training_data(model: InformerModel, given: Arguments) -> None:
@@ -76,7 +77,7 @@ def check_training_data(model: InformerModel, given: Arguments) -> None:
     check_device(model, given)
     for name in ("train_dataset", "val_dataset"):
         data = given.get(name)
-        check_columns(name, data, model._columns)
+        _check_columns_of(name, data, model)
         if not isinstance(data, TorchTrainingDataset) or not len(data):
             continue  # Darts names what it is
         sample = data[0]
@@ -90,6 +91,12 @@ def check_training_data(model: InformerModel, given: Arguments) -> None:
                     f"`{name}` must have the `{argument}` of the model, {expected}; got "
                     f"{len(found)}. Make it, or the model, with the lengths of the other."
                 )
+
+
+def _check_columns_of(name: str, dataset: object, model: InformerModel) -> None:
+    """Raise unless the series that a data set shows have the columns of the training."""
+    given = {f"{name}.{each}": getattr(dataset, each, None) for each in INPUTS}
+    check_columns(given, model._columns, static=False, prefix=f"{name}.", encoded=True)
 
 
 def check_device(model: InformerModel, given: Arguments) -> None:
@@ -125,17 +132,14 @@ def largest_value(
 # A forecast
 
 
-def prepare_forecast(model: InformerModel, given: Arguments) -> Orders | None:
-    """Check the arguments of a forecast and put columns in the order of training.
-
-    Returns the order of each target's own columns, for the forecast to be given in.
-    """
+def check_forecast(model: InformerModel, given: Arguments) -> None:
+    """Raise unless the arguments of a forecast suit the model and each other."""
     target = given.get("series")
     for name in INPUTS:
         check_type(name, given.get(name), required=name == "series" and target is not None)
     target = model.training_series if target is None else target
     if model.model is None or target is None:
-        return None  # Darts names what is missing
+        return  # Darts names what is missing
     check_lists({**{name: given.get(name) for name in INPUTS}, "series": target})
     check_length("series", target, model.input_chunk_length, "input_chunk_length")
     check_calendar("series", target, model._calendar)
@@ -153,9 +157,7 @@ def prepare_forecast(model: InformerModel, given: Arguments) -> Orders | None:
                 f"with{'' if learnt else 'out'} them; got {type(found).__name__}. Pass the series "
                 "that continue those of the training, and no others."
             )
-    orders = order_of(target, model._columns.get("series"))
-    put_in_order(given, model._columns, static=model.considers_static_covariates)
-    return orders
+    check_columns(given, model._columns, static=model.considers_static_covariates)
 
 
 def warn_of_equal_paths(model: InformerModel, given: Arguments) -> None:
@@ -185,7 +187,7 @@ def check_windows(model: InformerModel, given: Arguments) -> None:
     if model.model is None or not isinstance(dataset, SequentialTorchInferenceDataset):
         return
     check_calendar("dataset", dataset.series, model._calendar)
-    check_columns("dataset", dataset, model._columns)
+    _check_columns_of("dataset", dataset, model)
     # Forecasts start at the end of a series, or in a backtest within its bounds, both included.
     spans = [(len(one), len(one)) for one in dataset.series]
     if dataset.bounds is not None:
@@ -344,20 +346,15 @@ def _first(series: TimeSeries, bad: npt.NDArray[np.bool_]) -> str:
 def check_static_covariates(name: str, series: TimeSeriesLike | None, largest: float) -> None:
     """Raise unless static covariates are of one kind in all series, finite and not too large."""
     tables = [one.static_covariates for one in as_list(series)]
-    kinds = [(None, 0) if one is None else (list(one.columns), len(one)) for one in tables]
+    rows = [0 if one is None else len(one) for one in tables]
     otherwise = "or choose `use_static_covariates=False`."
-    for position, (table, (columns, rows)) in enumerate(zip(tables, kinds, strict=True)):
+    for position, table in enumerate(tables):
         here = label(name, series, position)
-        if columns != kinds[0][0]:
+        if rows[position] != rows[0]:
             raise ValueError(
-                f"{here} must have the static covariates of the first series, {kinds[0][0]}; got "
-                f"{columns}. Add them to each series, {otherwise}"
-            )
-        if rows != kinds[0][1]:
-            counts = ("one row that all components share", "a row for each component")
-            raise ValueError(
-                f"the static covariates of {here} must have {counts[kinds[0][1] > 1]}, as those of "
-                f"the first series; got {counts[rows > 1]}. Repeat the shared row, {otherwise}"
+                f"the static covariates of {here} must have as many rows as those of the first "
+                f"series, {rows[0]}: one that all components share, or one for each; got "
+                f"{rows[position]}. Add or repeat rows, {otherwise}"
             )
         numbers = pd.DataFrame() if table is None else table.select_dtypes("number")
         good = np.abs(numbers.to_numpy(dtype=float)) <= largest

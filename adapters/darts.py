@@ -41,11 +41,11 @@ from informer_forecaster._training.recipe import stops_by_itself
 
 from ._darts_checks import (
     Arguments,
+    check_forecast,
     check_training,
     check_training_data,
     check_type,
     check_windows,
-    prepare_forecast,
     warn_of_equal_paths,
 )
 from ._darts_module import _InformerModule, moves_with_the_series
@@ -58,9 +58,7 @@ from ._darts_series import (
     columns_of,
     fit_lengths,
     hold_back,
-    in_given_order,
     make_encoders,
-    put_training_in_order,
     suitable_features,
 )
 from ._files import SavedWholeModel
@@ -439,9 +437,8 @@ class InformerModel(LoadsWeights, SavedWholeModel):
         """Check what is given and train."""
         given = _arguments_of(super().fit_from_dataset, train_dataset, *args, **kwargs)
         if self.model is None and not self._columns:
-            self._columns = columns_of(
-                {name: getattr(train_dataset, name, None) for name in INPUTS}
-            )
+            every = {name: getattr(train_dataset, name, None) for name in INPUTS}
+            self._columns = columns_of(every, {})
         check_training_data(self, given)
         callbacks = self.trainer_params.get("callbacks") or []
         if given.get("trainer") is not None:
@@ -469,9 +466,9 @@ class InformerModel(LoadsWeights, SavedWholeModel):
             )
         given = _arguments_of(super().predict, n, series, *args, **kwargs)
         given["n"] = check_integer("n", n, minimum=1)
-        orders = prepare_forecast(self, given)
+        check_forecast(self, given)
         warn_of_equal_paths(self, given)
-        return in_given_order(super().predict(**given), series, orders)
+        return super().predict(**given)
 
     def historical_forecasts(
         self, series: TimeSeriesLike, *args: object, **kwargs: object
@@ -479,10 +476,9 @@ class InformerModel(LoadsWeights, SavedWholeModel):
         """Check what is given and forecast at many origins."""
         given = _arguments_of(super().historical_forecasts, series, *args, **kwargs)
         check_type("series", series, required=True)
-        orders = None
         if given.get("retrain", True) is False and not given.get("data_transformers"):
-            orders = prepare_forecast(self, given)
-        return in_given_order(super().historical_forecasts(**given), series, orders)
+            check_forecast(self, given)
+        return super().historical_forecasts(**given)
 
     def predict_from_dataset(
         self, n: int, dataset: TorchInferenceDataset, *args: object, **kwargs: object
@@ -495,15 +491,15 @@ class InformerModel(LoadsWeights, SavedWholeModel):
 
     @contextmanager
     def _learning(self, given: Arguments) -> Iterator[None]:
-        """Check the arguments of a training, put columns in order, and note what it learns from."""
+        """Check the arguments of a training, and note what it learns from."""
         for name in INPUTS:
             check_type(name, given.get(name), required=name == "series")
             check_type(f"val_{name}", given.get(f"val_{name}"))
         before = calendar, known = self._calendar, self._columns
         if self.model is None:
             calendar, known = suitable_features(as_list(given["series"]), self._time_features), {}
-        columns = put_training_in_order(given, known, static=self.considers_static_covariates)
-        check_training(self, given, calendar)
+        columns = columns_of(given, known)
+        check_training(self, given, calendar, columns)
         self._calendar, self._columns = calendar, columns
         try:
             yield
