@@ -68,7 +68,7 @@ def test_other_names_are_refused(fitted, given, name):
 def test_other_static_names_are_refused(fitted, given):
     table = STATIC.rename(columns={"area": "length"})
     other = given["series"].with_static_covariates(table)
-    rule = r"`series` must have the static covariates of the training in their order, .*'area'.*got .*'length'"
+    rule = r"`series` must have the static covariates of the training in their order, .*'length'"
     with pytest.raises(ValueError, match=rule):
         fitted.predict(4, **{**given, "series": other})
 

@@ -126,7 +126,7 @@ def test_too_short_a_series_is_named_with_both_lengths(tiny_model, waves, fitted
         tiny_model(8, 6).fit([long, short])
     with pytest.raises(ValueError, match=r"`val_series` must have at least 14 .*; got 13"):
         tiny_model(8, 6).fit(long, val_series=short)
-    with pytest.raises(ValueError, match=r"`series` must have at least 8 .*; got 7"):
+    with pytest.raises(ValueError, match=r"too short .* length: `8`, received length `7`"):
         fitted.predict(4, waves(40, 2)[-7:], **given)
     with pytest.raises(ValueError, match="series"):
         fitted.historical_forecasts(waves(40, 2)[:7], retrain=False, **given)
