@@ -54,6 +54,10 @@ SUMMARY = (
 SHOWN = (INFORMER, "informer-unvalidated", "tide", "tft", "tsmixer", "nhits", "nlinear", "lightgbm")
 SHOWN += ("linear", "autoets", "naive")
 PUBLISHED = ("PatchTST/64", "TiDE", "NLinear", "DLinear", "FEDformer", "Autoformer", "Informer")
+LEGEND = """\
+Lower is better, the best method first. A rate is the learning rate that validated best.
+[Protocol](../accuracy.md#protocol).
+"""
 IN_README = (INFORMER, "tide", "tft", "nlinear", "lightgbm")
 
 
@@ -129,8 +133,8 @@ def _line(title: str, values: dict[str, list[float]]) -> str:
     own = written.get(title_of(INFORMER))
     own = "not measured yet" if own is None else f"**{own}**"
     others = table.dropna().drop(index=ours, errors="ignore").sum(axis=1).sort_values().index[:2]
-    beside = "; ".join(f"{name} {written[name]}" for name in others)
-    return f"{title}: Informer {own}; then {beside}."
+    beside = ", ".join(f"{name} {written[name]}" for name in others)
+    return f"{title}: Informer {own}; best of the others {beside}."
 
 
 def make_informed(rows: Rows) -> str:
@@ -196,7 +200,7 @@ def make_task_pages(rows: Rows) -> dict[str, str]:
             continue
         name, _, horizon = task.partition("-")
         function = make.func if isinstance(make, partial) else make
-        head = f"# {name}\n\n{inspect.getdoc(function)}\n\nWritten by accuracy_page.py.\n"
+        head = f"# {name}\n\n{inspect.getdoc(function)}\n\n{LEGEND}"
         pages.setdefault(name, head)
         heading = f"\n## {horizon} steps ahead\n" if horizon else ""
         pages[name] += f"{heading}\n{make_methods(rows.covariates, task)}"
