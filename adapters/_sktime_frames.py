@@ -10,8 +10,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from informer_forecaster._network.config import LARGEST_VALUE
-
 from ._sktime_time import (
     TO_PERIOD,
     Step,
@@ -103,44 +101,18 @@ def select_columns(
     return table[wanted]
 
 
-def fill(argument: str) -> str:
-    """Say how missing values of `y` or `X` are filled; sktime's pipelines tell the two apart."""
-    joint = "*" if argument == "y" else "**"
-    return f"Fill it first, for example with `Imputer() {joint} InformerForecaster(...)`."
-
-
 def check_finite(table: pd.DataFrame, argument: str, name: str) -> None:
-    """Raise unless every value of ``table`` is a finite number, and one that can be scaled."""
-    values = table.to_numpy(dtype=np.float64)
-    if not np.isfinite(values).all():
-        found = _first(~np.isfinite(values), table, name)
-        raise ValueError(f"`{argument}` must hold finite numbers; {found}. {fill(argument)}")
-    _check_size(values, LARGEST_VALUE[64], table, argument, name)
-
-
-def narrow(values: Float64Array, table: pd.DataFrame, argument: str, name: str) -> Float32Array:
-    """Values of ``table`` in the units of the network, as 32-bit floats that are not too large."""
-    _check_size(values, LARGEST_VALUE[32], table, argument, name)
-    return values.astype(np.float32)
-
-
-def _check_size(
-    values: Float64Array, largest: float, table: pd.DataFrame, argument: str, name: str
-) -> None:
-    large = np.abs(values) > largest
-    if large.any():
+    """Raise unless every value of ``table`` is a finite number."""
+    bad = ~np.isfinite(table.to_numpy(dtype=np.float64))
+    if bad.any():
+        row, column = np.argwhere(bad)[0]
+        # sktime's pipelines tell `y` and `X` apart.
+        joint = "*" if argument == "y" else "**"
         raise ValueError(
-            f"`{argument}` must hold numbers of a magnitude up to {largest:.0e}, after scaling if "
-            f"there is a `scaler`; {_first(large, table, name)}. Use `scaler='standard'`, leave "
-            "out what is no measurement, or choose another unit."
+            f"`{argument}` must hold finite numbers; column {table.columns[column]!r} of {name} is "
+            f"{table.iloc[row, column]} at {table.index[row]}. Fill it first, for example with "
+            f"`Imputer() {joint} InformerForecaster(...)`."
         )
-
-
-def _first(bad: npt.NDArray[np.bool_], table: pd.DataFrame, name: str) -> str:
-    """Name the first value of ``table`` that is ``bad``."""
-    row, column = np.argwhere(bad)[0]
-    value = table.iloc[row, column]
-    return f"column {table.columns[column]!r} of {name} is {value} at {table.index[row]}"
 
 
 def spread(values: Float64Array, scaled: bool) -> tuple[Float64Array, Float64Array]:
@@ -190,12 +162,6 @@ class Instance:
         if rows is None:
             return self
         check_kind(rows.index, self.y.index, "X", self.name)
-        if not rows.index.is_unique:
-            raise ValueError(
-                f"`X` must have one row a time stamp; {self.name} has more at "
-                f"{listed(rows.index[rows.index.duplicated()].unique())}. Keep one of each: "
-                "`X[~X.index.duplicated()]`."
-            )
         check_finite(rows, "X", self.name)
         rows = rows.astype(np.float64)
         X = rows if self.X is None else rows.combine_first(self.X)[self.X.columns]
@@ -317,7 +283,7 @@ class Columns:
             calendar = TimeFeatures(self.calendar)(to_stamps(later)).astype(np.float32)
             future = calendar if future is None else np.concatenate([future, calendar], axis=1)
         padding = ((max(rows - len(labels), 0), 0), (0, 0))
-        found = (narrow(target, instance.y, "y", instance.name), past, future)
+        found = (target.astype(np.float32), past, future)
         filled = (None if one is None else np.pad(one, padding, mode="edge") for one in found)
         return Arrays(*filled)  # type: ignore[arg-type]
 
@@ -339,7 +305,7 @@ class Columns:
                 "ahead in `past_covariates`."
             )
         values = ((rows.reindex(known).reindex(labels).ffill() - self.center) / self.scale)[columns]
-        return narrow(values.to_numpy(dtype=np.float64), values, "X", instance.name)
+        return values.to_numpy(dtype=np.float32)
 
     def check_step(self, instance: Instance) -> None:
         """Raise unless a series has a step of the length that calendar features were trained on.

@@ -143,12 +143,6 @@ class SharedNetwork:
         """
         furthest = max(int(ahead.max()) for ahead in steps.values())
         length = self.output_chunk_length
-        if furthest > length and self.columns.past:
-            raise ValueError(
-                "`past_covariates` are not known over a roll-out, so `fh` must not go beyond the "
-                f"output chunk of {length} steps; got a step of {furthest}. Fit with "
-                f"`output_chunk_length={furthest}` or more."
-            )
         num_chunks = math.ceil(furthest / length)
         windows = [
             self._window(one, int(steps[key].max()), num_chunks * length)

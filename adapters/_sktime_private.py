@@ -1,4 +1,4 @@
-"""Private: sktime's base class with errors that name the fault, and state that no error spoils.
+"""Private: sktime's base class with errors that name the fault.
 
 Every private name of sktime and scikit-base stands in this file, but for what a subclass is asked
 to write: `_fit`, `_predict`, `_predict_quantiles`, `_update` and `_pretrain`.
@@ -7,14 +7,14 @@ to write: `_fit`, `_predict`, `_predict_quantiles`, `_update` and `_pretrain`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pandas as pd
 from sktime.datatypes import convert_to
 from sktime.forecasting.base import BaseForecaster, ForecastingHorizon
 
 from ._sktime_frames import check_finite, name_of, split_series
-from ._sktime_time import Step, business_periods_allowed, check_frequency, read_horizon
+from ._sktime_time import Step, read_horizon
 
 if TYPE_CHECKING:
     from ._sktime_network import SharedNetwork
@@ -24,7 +24,7 @@ Fh: TypeAlias = "ForecastingHorizon | Sequence[int] | pd.Index[Any] | int | None
 
 
 class GuardedForecaster(BaseForecaster):
-    """A forecaster whose arguments are checked, and that an error leaves as it was.
+    """A forecaster whose arguments are checked.
 
     A subclass is a dataclass of its parameters, and says by `known_step` what the step of the known
     series is.
@@ -49,10 +49,7 @@ class GuardedForecaster(BaseForecaster):
 
     # What the public methods of sktime call
 
-    @business_periods_allowed()
     def _check_X_y(self, X: Table = None, y: Table = None, **kwargs: object) -> tuple[Any, Any]:  # noqa: N802 - sktime's name
-        if isinstance(y, pd.DataFrame | pd.Series):
-            check_frequency(y.index)
         try:
             return super()._check_X_y(X=X, y=y, **kwargs)
         except ValueError:
@@ -64,14 +61,8 @@ class GuardedForecaster(BaseForecaster):
                     check_finite(rows, argument, name_of(key))
             raise
 
-    @business_periods_allowed()
     def _check_fh(self, fh: Fh, pred_int: bool = False) -> ForecastingHorizon:
-        known = self._fh  # type: ignore[has-type]
-        try:
-            return super()._check_fh(fh if fh is None else self.read_horizon(fh), pred_int=pred_int)
-        except Exception:
-            self._fh = known  # sktime keeps what it refuses
-            raise
+        return super()._check_fh(fh if fh is None else self.read_horizon(fh), pred_int=pred_int)
 
     # What the subclass asks of sktime
 
@@ -103,18 +94,6 @@ class GuardedForecaster(BaseForecaster):
     def fit_predict(self, y: Table, X: Table = None, fh: Fh = None, X_pred: Table = None) -> Table:
         """Fit, and forecast; also from a pretrained network, which sktime's own would drop."""
         return self.fit(y, X=X, fh=fh).predict(X=X if X_pred is None else X_pred)
-
-    def update(self, y: Table, X: Table = None, update_params: bool = True) -> Self:
-        """Add rows to what is known, and fine-tune the network; after an error nothing changed."""
-        before = dict(self.__dict__)
-        before["_converter_store_y"] = dict(self._converter_store_y)  # sktime empties it in place
-        try:
-            return super().update(y, X, update_params)
-        except BaseException:
-            # sktime moves the cutoff before `_update` can refuse the rows.
-            self.__dict__.clear()
-            self.__dict__.update(before)
-            raise
 
     def update_predict_single(
         self, y: Table = None, fh: Fh = None, X: Table = None, update_params: bool = True

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, TypeAlias, cast
 
 import numpy as np
@@ -27,15 +25,6 @@ TO_PERIOD = (
 )
 # Enough to outvote the gaps; pandas takes 0.05 ms a window.
 _WINDOWS = 1000
-
-
-@contextlib.contextmanager
-def business_periods_allowed() -> Iterator[None]:
-    """Hold back what pandas warns of periods of business days: the user's index made them so."""
-    with warnings.catch_warnings():
-        for message in (r"Period with BDay freq", r"PeriodDtype\[B\]"):
-            warnings.filterwarnings("ignore", message, FutureWarning)
-        yield
 
 
 # What kind of labels an index has
@@ -61,32 +50,6 @@ def kind_of(index: Times) -> str:
             "time stamps without a time zone" if index.tz is None else f"time stamps of {index.tz}"
         )
     return "integers" if pd.api.types.is_integer_dtype(index.dtype) else f"labels of {index.dtype}"
-
-
-def times_of(index: Times) -> Times:
-    """The times of an index: of several levels the last one."""
-    return index.levels[-1] if isinstance(index, pd.MultiIndex) else index
-
-
-def check_frequency(index: Times) -> None:
-    """Raise if sktime cannot give the frequency of ``index`` to its last time stamp alone.
-
-    Raises
-    ------
-    ValueError
-        For calendars of 52 or 53 weeks and their like.
-    """
-    times = times_of(index)
-    if not isinstance(times, pd.DatetimeIndex) or times.freq is None:
-        return
-    try:
-        pd.DatetimeIndex(times[-1:].to_numpy(), freq=times.freq)
-    except ValueError:
-        raise ValueError(
-            f"`y` must have a frequency that a single time stamp can carry, as sktime's cutoff "
-            f"does; got {times.freqstr}. Count the rows instead, `y.reset_index(drop=True)`, and "
-            "the same for `X`; where it matters, give the time of the year as a column of `X`."
-        ) from None
 
 
 # Steps
@@ -214,28 +177,18 @@ def read_horizon(
     Raises
     ------
     ValueError
-        If its labels are of another kind than ``cutoff``, or sktime cannot count their steps.
+        If its labels are of another kind than ``cutoff``.
     """
     horizon = check_fh(fh, freq=cutoff)
     if horizon.is_relative:
         return horizon
-    # sktime puts a filter of warnings before those of the caller.
-    with business_periods_allowed():
-        labels = horizon.to_pandas()
-        # sktime asserts it without a word.
-        check_kind(labels, cutoff, "fh", "it")
-        if not isinstance(labels, pd.DatetimeIndex):
-            return horizon
-        # Of series that end at different times sktime knows no common step.
-        horizon = ForecastingHorizon(labels, is_relative=False, freq=step or cast(Any, cutoff).freq)
-        try:
-            horizon.to_relative(cutoff)
-        except (AttributeError, ValueError):
-            raise ValueError(
-                "`fh` must count steps where sktime has no periods of the frequency, "
-                f"{horizon.freq}; got time stamps, {listed(labels)}. Give numbers: `fh=[1, 2, 3]`."
-            ) from None
+    labels = horizon.to_pandas()
+    # sktime asserts it without a word.
+    check_kind(labels, cutoff, "fh", "it")
+    if not isinstance(labels, pd.DatetimeIndex):
         return horizon
+    # Of series that end at different times sktime knows no common step.
+    return ForecastingHorizon(labels, is_relative=False, freq=step or cast(Any, cutoff).freq)
 
 
 def steps_ahead(fh: ForecastingHorizon, index: Times, step: Step, name: str) -> Positions:

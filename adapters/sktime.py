@@ -47,7 +47,6 @@ from ._sktime_time import (
     Positions,
     Step,
     Times,
-    business_periods_allowed,
     check_kind,
     labels_at,
     listed,
@@ -287,8 +286,8 @@ class InformerForecaster(GuardedForecaster):
         ----------
         **params
             Of those of the constructor. `fit_after_pretrain`, `update_epochs`, `verbose` and
-            `pl_trainer_kwargs` leave a pretrained network as it is. All others need a new one: it
-            is forgotten, with a warning.
+            `pl_trainer_kwargs` leave a pretrained network as it is. With all others it is
+            forgotten, as sktime does with everything that was learnt.
 
         Returns
         -------
@@ -299,17 +298,8 @@ class InformerForecaster(GuardedForecaster):
         super().set_params(**params)  # forgets it
         if network is not None and params.keys() <= AFTER_TRAINING:
             self.take_pretrained(network)
-        elif network is not None:
-            names = ", ".join(f"`{name}`" for name in params if name not in AFTER_TRAINING)
-            warn(
-                f"the pretrained network is forgotten, as it was made with another {names}. Call "
-                "`pretrain` again, or set it before.",
-                obj=self,
-                stacklevel=2,
-            )
         return self
 
-    @business_periods_allowed()
     def explain(self, fh: Fh = None, X: Table = None) -> Explanation | dict[Any, Explanation]:
         """Explain the point forecasts: which rows and columns they rest on, and the attention.
 
@@ -346,7 +336,6 @@ class InformerForecaster(GuardedForecaster):
 
     # What sktime calls; it has checked the containers
 
-    @business_periods_allowed()
     def _fit(self, y: pd.DataFrame, X: pd.DataFrame | None, fh: Fh) -> Self:
         if self.state == "pretrained":
             self.model_ = self.pretrained_model_.renamed(list(y.columns))
@@ -363,12 +352,10 @@ class InformerForecaster(GuardedForecaster):
         self._remember(instances)
         return self
 
-    @business_periods_allowed()
     def _pretrain(self, y: pd.DataFrame, X: pd.DataFrame | None = None, fh: Fh = None) -> Self:
         self.pretrained_model_ = self._learn(self._read(y, X), fh)
         return self
 
-    @business_periods_allowed()
     def _pretrain_update(
         self, y: pd.DataFrame, X: pd.DataFrame | None = None, fh: Fh = None
     ) -> Self:
@@ -378,12 +365,10 @@ class InformerForecaster(GuardedForecaster):
         self._train(model, self._read(y, X, model.columns).values(), self.n_epochs)
         return self
 
-    @business_periods_allowed()
     def _update(
         self, y: pd.DataFrame, X: pd.DataFrame | None = None, update_params: bool = True
     ) -> Self:
         known, instances = self._extend(y, X)
-        self._remember({**known, **instances})
         if not update_params or not self.update_epochs:
             self._warn_of_short(instances)
         elif any(len(one.y) >= self.model_.rows_needed for one in instances.values()):
@@ -394,6 +379,7 @@ class InformerForecaster(GuardedForecaster):
                 "that training needs: the rows are used for forecasts, and the network stays as it "
                 "is. Give `update_params=False` until there are as many."
             )
+        self._remember({**known, **instances})
         return self
 
     def _predict(self, fh: ForecastingHorizon, X: pd.DataFrame | None) -> pd.DataFrame:
@@ -516,9 +502,10 @@ class InformerForecaster(GuardedForecaster):
         return int(max(1, min(furthest, longest - self.input_chunk_length)))
 
     def _finetune(self, instances: dict[Key, Instance]) -> None:
-        """Train a copy of the network, as the pretrained one must stay as it is."""
-        self.model_ = copy.deepcopy(self.model_)
-        self._train(self.model_, instances.values(), self.update_epochs)
+        """Train a copy of the network: the pretrained one, and one that an error spoils, stay."""
+        network = copy.deepcopy(self.model_)
+        self._train(network, instances.values(), self.update_epochs)
+        self.model_ = network
 
     def _train(self, network: SharedNetwork, instances: Iterable[Instance], epochs: int) -> None:
         short = network.train(
@@ -557,7 +544,6 @@ class InformerForecaster(GuardedForecaster):
         rows = self.model_.rows_needed
         self._context = {key: one.between(-rows, ahead=True) for key, one in instances.items()}
 
-    @business_periods_allowed()
     def _forecast(
         self, fh: ForecastingHorizon, X: pd.DataFrame | None
     ) -> tuple[Times, Float64Array]:

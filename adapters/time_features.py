@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -87,6 +88,7 @@ def features_of_length(length: pd.Timedelta, span: pd.Timedelta | None = None) -
     return tuple(name for name in names if span >= 2 * _FEATURES[name][2] * pd.Timedelta(days=1))
 
 
+@dataclass(frozen=True)
 class TimeFeatures:
     """Callable that maps a time index to its calendar features; one of Darts' custom encoders.
 
@@ -104,31 +106,12 @@ class TimeFeatures:
            [ 0.5]])
     """
 
-    def __init__(self, names: tuple[str, ...]) -> None:
-        self.names = names
+    names: tuple[str, ...]
 
-    def __call__(self, index: pd.Index[Any]) -> FloatArray:
+    def __call__(self, index: pd.DatetimeIndex) -> FloatArray:
         """Compute the features of ``index``, shape ``(len(index), len(names))``."""
-        if not isinstance(index, pd.DatetimeIndex):
-            raise ValueError(
-                "time features need time stamps, as in training; got an index of type "
-                f"{type(index).__name__}. Give series with a DatetimeIndex, or train with "
-                "`time_features=False`."
-            )
         columns = []
         for name in self.names:
             value, largest, _ = _FEATURES[name]
             columns.append(np.asarray(value(index), dtype=np.float64) / largest - 0.5)
         return np.stack(columns, axis=1)
-
-    def __eq__(self, other: object) -> bool:
-        """Whether ``other`` computes the same features."""
-        return isinstance(other, TimeFeatures) and self.names == other.names
-
-    def __hash__(self) -> int:
-        """Hash of the names."""
-        return hash(self.names)
-
-    def __repr__(self) -> str:
-        """Show the names."""
-        return f"TimeFeatures({self.names})"

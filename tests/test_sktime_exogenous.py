@@ -88,7 +88,7 @@ def test_past_columns_cannot_be_rolled_out():
     forecaster = make(past_covariates=("noise",), output_chunk_length=2).fit(y[:30], X[:30])
     with (
         pytest.warns(UserWarning, match="beyond the 2 steps"),
-        pytest.raises(ValueError, match="`output_chunk_length=3` or more"),
+        pytest.raises(ValueError, match="`past_covariates` must have the steps"),
     ):
         forecaster.predict(fh=[3], X=X[30:33])
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import warnings
 from dataclasses import fields
 
 import numpy as np
@@ -36,10 +35,9 @@ def test_what_only_uses_a_pretrained_network_leaves_it_as_it_is():
     assert later.fit(noise(), fh=FH).predict().equals(before.fit(noise(), fh=FH).predict())
 
 
-def test_what_makes_another_network_warns_that_the_pretrained_one_is_forgotten():
-    forecaster = pretrained()
-    with pytest.warns(UserWarning, match="pretrained network is forgotten.*another `d_model`"):
-        forecaster.set_params(d_model=16, update_epochs=2)
+def test_what_makes_another_network_forgets_the_pretrained_one():
+    forecaster = pretrained().set_params(d_model=16, update_epochs=2)
+    assert forecaster.state == "new"
     scratch = InformerForecaster(**{**TINY, "d_model": 16, "update_epochs": 2})
     assert forecaster.fit(noise(), fh=FH).predict().equals(scratch.fit(noise(), fh=FH).predict())
 
@@ -48,9 +46,7 @@ def test_a_search_over_the_use_of_a_pretrained_network_tells_its_uses_apart():
     cv = SingleWindowSplitter(fh=FH, window_length=50)
     grid = {"fit_after_pretrain": ["zero-shot", "finetune"]}
     search = ForecastingGridSearchCV(pretrained(update_epochs=3), cv, grid, backend=None)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("error", message=".*is forgotten")
-        search.fit(noise(), fh=FH)
+    search.fit(noise(), fh=FH)
     scores = search.cv_results_.filter(like="mean_test").to_numpy().ravel()
     assert np.isfinite(scores).all()
     assert scores[0] != scores[1]
@@ -124,8 +120,6 @@ def test_the_horizon_is_needed_in_fit_only_without_an_output_length():
         ({"update_epochs": -1}, "`update_epochs` must be an integer of at least 0; got -1"),
         ({"early_stopping_patience": 0}, "`early_stopping_patience` must be an integer of at"),
         ({"lr": 0.0}, "`lr` must be a positive number, or None; got 0.0"),
-        ({"random_state": -1}, "`random_state` must be an integer of at least 0; got -1"),
-        ({"random_state": 2**32}, r"`random_state` must be below 2 \*\* 32; got 4294967296"),
         ({"scaler": "robust"}, "`scaler` must be one of 'standard', None; got 'robust'"),
         ({"time_features": "ALL"}, "`time_features` must be one of True, False, 'all'; got 'ALL'"),
         ({"fit_after_pretrain": "no"}, "`fit_after_pretrain` must be one of 'zero-shot'"),
@@ -133,8 +127,6 @@ def test_the_horizon_is_needed_in_fit_only_without_an_output_length():
         ({"quantiles": (0.1, 1.0)}, r"`quantiles` must .* got \(0.1, 1.0\)"),
         ({"quantiles": 0.1}, "`quantiles` must be a tuple"),
         ({"quantiles": (1e-7, 0.5)}, "`quantiles` must be a tuple of numbers between 0 and 1"),
-        ({"past_covariates": "noise"}, r"For a single column write \('noise',\)"),
-        ({"pl_trainer_kwargs": [1]}, "`pl_trainer_kwargs` must be a dict"),
         ({"pl_trainer_kwargs": {"max_epochs": 3}}, "Use `n_epochs`"),
     ],
     ids=str,

@@ -96,10 +96,9 @@ def test_time_stamps_between_the_steps_and_twice_are_located(stamp):
     with pytest.raises(ValueError, match=message):
         forecaster.update(with_row(y[15:], stamp), with_row(X[15:], stamp))
     if stamp == day:
-        twice = rf"`X` must have one row a time stamp; .*{day}.*~X.index.duplicated"
-        with pytest.raises(ValueError, match=twice):
+        with pytest.raises(ValueError, match="duplicate"):
             make().fit(y, with_row(X, stamp), fh=FH)
-        with pytest.raises(ValueError, match=twice):
+        with pytest.raises(ValueError, match="duplicate"):
             forecaster.predict(X=with_row(X[15:], stamp))
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -143,25 +141,6 @@ def test_categories_without_rows_are_no_series():
     kept = y[y.index.get_level_values(0) != "south"]
     forecast = make().fit(kept, fh=FH).predict()
     assert list(forecast.index.unique(0)) == ["north", "east"]
-
-
-def test_periods_of_business_days_warn_of_nothing_here():
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        y = noise(rows=40, index=pd.period_range("2001-11-27", periods=40, freq="B"))
-        forecaster = make(early_stopping_patience=1, output_chunk_length=3).fit(y[:30])
-        forecaster.update(y[30:36])
-        for horizon in (FH, ForecastingHorizon(y.index[36:39], is_relative=False)):
-            assert list(forecaster.predict(fh=horizon).index) == list(y.index[36:39])
-        table = pd.concat({"a": y, "b": y}, names=["region", "day"])
-        X = table.rename(columns={"a": "x"})
-        early = table.index.get_level_values(1) < y.index[30]
-        forecaster = make(output_chunk_length=3).fit(table[early], X[early])
-        forecaster.update(table[~early][:2], X[~early][:2], update_params=False)
-        forecaster.predict(FH, X[~early])
-    ours = [f"{w.filename}:{w.lineno} {w.message}" for w in caught if "adapters/" in w.filename]
-    assert not [line for line in ours if "site-packages" not in line]
-    assert [w for w in caught if w.filename == __file__]  # pandas did warn where it was made
 
 
 def test_the_output_chunk_is_capped_by_the_data():

@@ -110,11 +110,6 @@ def test_a_value_depends_on_its_time_stamp_only():
     assert np.array_equal(features(index)[100:140], features(index[100:140]))
 
 
-def test_an_index_without_time_stamps_is_refused():
-    with pytest.raises(ValueError, match=r"DatetimeIndex.*time_features=False"):
-        TimeFeatures(("hour_of_day",))(pd.RangeIndex(5))
-
-
 def test_equal_names_are_equal_encoders():
     """Darts compares encoders when weights move: two objects of one meaning must be equal."""
     one, other = TimeFeatures(("hour_of_day",)), TimeFeatures(("month_of_year",))
