@@ -25,7 +25,6 @@ from ._darts_series import (
     as_list,
     check_calendar,
     check_columns,
-    check_one_path,
     label,
 )
 from .time_features import TimeFeatures
@@ -60,8 +59,6 @@ def check_training(
             before + after,
             "input_chunk_length + output_chunk_shift + output_chunk_length",
         )
-        if calendar is not None:
-            check_one_path(f"{prefix}future_covariates", inputs[f"{prefix}future_covariates"])
         check_weights(f"{prefix}sample_weight", given.get(f"{prefix}sample_weight"))
         if model.considers_static_covariates:
             check_static_covariates(f"{prefix}series", target, largest)
@@ -118,8 +115,6 @@ def check_forecast(model: InformerModel, given: Arguments) -> None:
         return  # Darts names what is missing
     check_lists({**{name: given.get(name) for name in INPUTS}, "series": target})
     check_calendar("series", target, model._calendar)
-    if model._calendar is not None:
-        check_one_path("future_covariates", given.get("future_covariates"))
     stored = (model.past_covariate_series, model.future_covariate_series)
     for name, known in zip(INPUTS[1:], stored, strict=True):
         learnt, found = name in model._columns, given.get(name)

@@ -11,20 +11,16 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from darts import TimeSeries
 from darts.dataprocessing.encoders import SequentialEncoder
-from darts.dataprocessing.encoders.encoder_base import (
-    FutureCovariatesIndexGenerator,
-    PastCovariatesIndexGenerator,
-)
-from darts.typing import TimeIndex, TimeSeriesLike
+from darts.typing import TimeSeriesLike
 from darts.utils.data import (
     SequentialTorchTrainingDataset,
     ShiftedTorchTrainingDataset,
     TorchTrainingDataset,
 )
 from darts.utils.data.torch_datasets.utils import TorchTrainingSample
-from darts.utils.utils import generate_index
 
 from .time_features import TimeFeatures, informative_features
 
@@ -168,79 +164,32 @@ def check_calendar(name: str, given: TimeSeriesLike, features: TimeFeatures | No
             )
 
 
-def make_encoders(
-    given: dict[str, Any] | None,
-    features: TimeFeatures | None,
-    input_chunk_length: int,
-    output_chunk_length: int,
+def add_calendar(
+    given: dict[str, Any] | None, features: TimeFeatures, lengths: tuple[int, int]
 ) -> SequentialEncoder:
     """Make the user's encoders, and calendar features as a further one."""
-    every = dict(given or {})
-    if features is not None:
-        custom = dict(every.get("custom") or {})
-        every["custom"] = {**custom, "future": [*custom.get("future", []), features]}
-    encoders = SequentialEncoder(
-        every,
-        input_chunk_length=input_chunk_length,
-        output_chunk_length=output_chunk_length,
+    every = given or {}
+    custom = every.get("custom") or {}
+    return SequentialEncoder(
+        {**every, "custom": {**custom, "future": [*custom.get("future", ()), features]}},
+        *lengths,
         takes_past_covariates=True,
         takes_future_covariates=True,
     )
-    fit_lengths(encoders, input_chunk_length, output_chunk_length)
-    return encoders
 
 
-def fit_lengths(
-    encoders: SequentialEncoder, input_chunk_length: int, output_chunk_length: int
-) -> None:
-    """Let encoders, of a saved model for example, encode windows of these lengths."""
-    for encoder in encoders.past_encoders:
-        encoder.index_generator = _PastStamps(input_chunk_length, output_chunk_length)
-    for encoder in encoders.future_encoders:
-        encoder.index_generator = _FutureStamps(input_chunk_length, output_chunk_length)
-
-
-class _OwnStamps:
-    """Time stamps of covariates under the names that they have in the target.
-
-    Darts counts back from its end, and business hours from 9:00 to 17:00 of the day before.
-    """
-
-    def generate_inference_idx(
-        self, n: int, target: TimeSeries, covariates: TimeSeries | None = None
-    ) -> tuple[TimeIndex, object]:
-        """Generate the stamps of a forecast's window."""
-        index, end = super().generate_inference_idx(n, target, covariates)  # type: ignore[misc]
-        if covariates is None and target.has_datetime_index:
-            first = target.time_index[target.time_index >= index[0]][0]
-            index = generate_index(first, length=len(index), freq=target.freq)
-        return index, end
-
-
-class _PastStamps(_OwnStamps, PastCovariatesIndexGenerator):
-    pass
-
-
-class _FutureStamps(_OwnStamps, FutureCovariatesIndexGenerator):
-    pass
+def fit_lengths(encoders: SequentialEncoder, lengths: tuple[int, int]) -> None:
+    """Let encoders of a saved model encode windows of these lengths."""
+    for encoder in [*encoders.past_encoders, *encoders.future_encoders]:
+        encoder.index_generator = type(encoder.index_generator)(*lengths)
 
 
 def _names(series: TimeSeries) -> tuple[str, ...]:
-    return informative_features(series.freq) if series.has_datetime_index else ()
-
-
-CALENDAR_CLASSES = [_PastStamps, _FutureStamps]  # in the files of a model
-
-
-def check_one_path(name: str, given: TimeSeriesLike | None) -> None:
-    """Raise if covariates of several sample paths would join calendar features, which are one."""
-    for position, one in enumerate(as_list(given)):
-        if one.is_stochastic:
-            raise ValueError(
-                f"{label(name, given, position)} must be one path beside calendar features; "
-                f"got {one.n_samples} samples. Give its `mean()` or a quantile, or choose "
-                "`time_features=False`."
-            )
+    # Darts counts back from the end of a series, and business hours by other names: 9:00 is 17:00
+    # of the day before.
+    if not series.has_datetime_index or isinstance(series.freq, pd.offsets.BusinessHour):
+        return ()
+    return informative_features(series.freq)
 
 
 # Windows that validate where no series was given for it

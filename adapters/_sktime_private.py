@@ -95,6 +95,18 @@ class GuardedForecaster(BaseForecaster):
         """Fit, and forecast; also from a pretrained network, which sktime's own would drop."""
         return self.fit(y, X=X, fh=fh).predict(X=X if X_pred is None else X_pred)
 
+    def update(self, y: Table, X: Table = None, update_params: bool = True) -> Self:
+        """Add rows to what is known, and fine-tune the network; after an error nothing changed."""
+        before = dict(self.__dict__)
+        before["_converter_store_y"] = dict(self._converter_store_y)  # sktime empties it in place
+        try:
+            return super().update(y, X, update_params)
+        except BaseException:
+            # sktime moves the cutoff, and takes the container, before `_update` can refuse the rows.
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
+
     def update_predict_single(
         self, y: Table = None, fh: Fh = None, X: Table = None, update_params: bool = True
     ) -> Table:

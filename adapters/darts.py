@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import copy
 import difflib
+import functools
 import inspect
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, Literal, Self, TypeAlias
+from typing import Any, Literal, ParamSpec, Self, TypeAlias
 
 import pandas as pd
 import torch
@@ -48,14 +49,13 @@ from ._darts_checks import (
 from ._darts_module import _InformerModule, moves_with_the_series
 from ._darts_private import LoadsWeights
 from ._darts_series import (
-    CALENDAR_CLASSES,
     INPUTS,
     Columns,
+    add_calendar,
     as_list,
     columns_of,
     fit_lengths,
     hold_back,
-    make_encoders,
     suitable_features,
 )
 from ._files import SavedWholeModel
@@ -63,6 +63,26 @@ from .pretrained import load_model, save_model
 from .time_features import TIME_FEATURES, FloatArray, TimeFeatures
 
 Backtest: TypeAlias = TimeSeries | list[TimeSeries] | list[list[TimeSeries]]
+P = ParamSpec("P")
+
+
+def _received_by_name(init: Callable[P, None]) -> Callable[P, None]:
+    """Let a constructor find its arguments by name, defaults included, in ``_received``.
+
+    Darts' `model_params` are those of the outermost class, which may be a subclass with others.
+    """
+    signature = inspect.signature(init)
+
+    @functools.wraps(init)
+    def receive(*args: P.args, **kwargs: P.kwargs) -> None:
+        bound = signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        arguments = bound.arguments
+        model, more = arguments.pop("self"), arguments.pop("kwargs")
+        vars(model)["_received"] = {**arguments, **more}
+        init(*args, **kwargs)
+
+    return receive
 
 
 @one_at_a_time(
@@ -75,6 +95,7 @@ class InformerModel(LoadsWeights, SavedWholeModel):
     train_sample: Any  # Darts leaves these without a type
     trainer_params: Any
 
+    @_received_by_name
     def __init__(
         self,
         input_chunk_length: int,
@@ -270,38 +291,7 @@ class InformerModel(LoadsWeights, SavedWholeModel):
             pred = model.predict(6)
         """
         _check_unknown(type(self), kwargs)
-        # `self.model_params` would hold a subclass's arguments; these are the ones received here.
-        arguments: Arguments = {
-            "input_chunk_length": input_chunk_length,
-            "output_chunk_length": output_chunk_length,
-            "output_chunk_shift": output_chunk_shift,
-            "d_model": d_model,
-            "nhead": nhead,
-            "num_encoder_layers": num_encoder_layers,
-            "num_decoder_layers": num_decoder_layers,
-            "dim_feedforward": dim_feedforward,
-            "dropout": dropout,
-            "activation": activation,
-            "attention": attention,
-            "sampling_factor": sampling_factor,
-            "sparsity": sparsity,
-            "cross_attention": cross_attention,
-            "distil": distil,
-            "num_encoder_stacks": num_encoder_stacks,
-            "start_token_length": start_token_length,
-            "patch_length": patch_length,
-            "channel_independent": channel_independent,
-            "covariate_effects": covariate_effects,
-            "lookback_skip": lookback_skip,
-            "decoder_causal": decoder_causal,
-            "padding_mode": padding_mode,
-            "time_features": time_features,
-            "compile_network": compile_network,
-            "use_static_covariates": use_static_covariates,
-            "use_reversible_instance_norm": use_reversible_instance_norm,
-            "early_stopping_patience": early_stopping_patience,
-            **kwargs,
-        }
+        arguments: Arguments = vars(self).pop("_received")
         arguments.setdefault("n_epochs", N_EPOCHS)
         architecture = {k: v for k, v in arguments.items() if k in ARCHITECTURE}
         config = InformerConfig(
@@ -410,24 +400,24 @@ class InformerModel(LoadsWeights, SavedWholeModel):
     def initialize_encoders(self, default: bool = False) -> SequentialEncoder:
         """Make the encoders of `add_encoders` and those of the calendar, once it is chosen."""
         encoders = super().initialize_encoders(default)  # checks those of the user
-        if default:
+        if default or self._calendar is None:
             return encoders
-        return make_encoders(self.add_encoders, self._calendar, *self.window_lengths)
+        return add_calendar(self.add_encoders, self._calendar, self.window_lengths)
 
     # Public doors: checks, before Darts begins to work
 
     def fit(self, series: TimeSeriesLike, *args: object, **kwargs: object) -> Self:
         """Check what is given and train."""
         given = _arguments_of(super().fit, series, *args, **kwargs)
-        with self._learning(given):
-            super().fit(**given)
+        self._learn_from(given)
+        super().fit(**given)
         return self
 
     def lr_find(self, series: TimeSeriesLike, *args: object, **kwargs: object) -> object:
         """Check what is given and try learning rates."""
         given = _arguments_of(super().lr_find, series, *args, **kwargs)
-        with self._learning(given):
-            return super().lr_find(**given)
+        self._learn_from(given)
+        return super().lr_find(**given)
 
     def fit_from_dataset(
         self, train_dataset: TorchTrainingDataset, *args: object, **kwargs: object
@@ -481,23 +471,17 @@ class InformerModel(LoadsWeights, SavedWholeModel):
         with self._on_one_device():
             return super().predict_from_dataset(**given)
 
-    @contextmanager
-    def _learning(self, given: Arguments) -> Iterator[None]:
+    def _learn_from(self, given: Arguments) -> None:
         """Check the arguments of a training, and note what it learns from."""
         for name in INPUTS:
             check_type(name, given.get(name), required=name == "series")
             check_type(f"val_{name}", given.get(f"val_{name}"))
-        before = calendar, known = self._calendar, self._columns
+        calendar, known = self._calendar, self._columns
         if self.model is None:
             calendar, known = suitable_features(as_list(given["series"]), self._time_features), {}
         columns = columns_of(given, known)
         check_training(self, given, calendar, columns)
         self._calendar, self._columns = calendar, columns
-        try:
-            yield
-        except BaseException:
-            self._calendar, self._columns = before
-            raise
 
     @contextmanager
     def _on_one_device(self) -> Iterator[None]:
@@ -542,7 +526,7 @@ class InformerModel(LoadsWeights, SavedWholeModel):
             self.model_params["patch_length"] = length
         self._calendar, self._columns = saved._calendar, saved._columns
         # The saved model's lengths may be others.
-        fit_lengths(saved.encoders, *self.window_lengths)
+        fit_lengths(saved.encoders, self.window_lengths)
 
     # Exchange: files that hold data only, and are read without unpickling
 
@@ -709,6 +693,4 @@ def _remedy(name: str, known: Iterable[str]) -> str:
 
 # Darts' own loaders, among them those of ensembles and conformal models, refuse strange classes. To
 # Darts 0.48.0 the tables of static covariates are strange too.
-add_safe_globals(
-    [InformerModel, _InformerModule, TimeFeatures, *CALENDAR_CLASSES, pd.DataFrame, pd.Series]
-)
+add_safe_globals([InformerModel, _InformerModule, TimeFeatures, pd.DataFrame, pd.Series])

@@ -62,24 +62,25 @@ def test_update_after_a_gap_needs_a_whole_window():
     assert list(forecaster.predict().index) == list(y.index[30:33])
 
 
-def test_a_refused_update_changes_no_forecast():
+def test_a_refused_update_changes_nothing():
     y = noise()
     forecaster = make().fit(y[:20], fh=FH)
-    expected = forecaster.predict()
+    expected, cutoff = forecaster.predict(), forecaster.cutoff
     broken = y[20:22].copy()
     broken.iloc[0] = np.nan
     for rows in (y[22:24], broken, y[20:22].assign(b=1.0), y[20:22].replace(y.iloc[20, 0], np.inf)):
         with pytest.raises(ValueError, match="`y` must"):
             forecaster.update(rows)
+        pd.testing.assert_index_equal(forecaster.cutoff, cutoff)
         pd.testing.assert_frame_equal(forecaster.predict(), expected, check_exact=True)
     forecaster.update(y[20:22], update_params=False)
     assert forecaster.predict().index[0] == y.index[22]
 
 
-def test_an_update_that_fails_in_training_changes_no_forecast(monkeypatch):
+def test_an_update_that_fails_in_training_changes_nothing(monkeypatch):
     y = noise()["a"]
     forecaster = make().fit(y[:20], fh=FH)
-    expected, before = forecaster.predict(), weights(forecaster)
+    expected, before, cutoff = forecaster.predict(), weights(forecaster), forecaster.cutoff
 
     def fail(self, *arguments, **more):  # noqa: ARG001 - the method's own arguments
         raise RuntimeError("out of memory")
@@ -88,6 +89,7 @@ def test_an_update_that_fails_in_training_changes_no_forecast(monkeypatch):
         patch.setattr(InformerModel, "fit", fail)
         with pytest.raises(RuntimeError, match="out of memory"):
             forecaster.update(y[20:22])
+    pd.testing.assert_index_equal(forecaster.cutoff, cutoff)
     pd.testing.assert_series_equal(forecaster.predict(), expected, check_exact=True)
     assert same_weights(before, weights(forecaster))
 

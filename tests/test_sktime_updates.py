@@ -71,7 +71,7 @@ def test_exogenous_rows_that_are_known_need_not_be_given_again():
     assert given.predict(X=X[41:42]).equals(again.predict(X=X[41:42]))
     with pytest.raises(ValueError, match=r"`X` must have a row with 'price' .* lacks 2020-02-11"):
         given.update(Y[41:42], update_params=False)
-    assert given.predict(X=X[41:42]).index[0] == DAYS[41]
+    assert given.cutoff[0] == DAYS[40]
 
 
 def test_exogenous_rows_of_a_series_without_new_rows_are_kept():
@@ -190,11 +190,12 @@ def test_an_update_with_a_forecast_gives_the_container_of_fit(rows):
         pd.testing.assert_frame_equal(pd.DataFrame(one), pd.DataFrame(other))
 
 
-def test_an_update_with_a_forecast_that_fails_changes_no_forecast():
+def test_an_update_with_a_forecast_that_fails_changes_nothing():
     forecaster = make(output_chunk_length=3).fit(Y[:40], fh=[1])
     before = forecaster.predict()
     with pytest.raises(ValueError, match="`y` must go on where"):
         forecaster.update_predict_single(Y[42:44])
+    assert forecaster.cutoff[0] == DAYS[39]
     pd.testing.assert_series_equal(forecaster.predict(), before)
 
 
