@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from .darts import InformerModel
 
 Arguments = dict[str, Any]
+_PACKAGE = __name__.partition(".")[0]
 
 
 # A training
@@ -42,6 +45,7 @@ def check_training(
     model: InformerModel, given: Arguments, calendar: TimeFeatures | None, columns: Columns
 ) -> None:
     """Raise unless a model can be trained, and validated, on the arguments of a call."""
+    check_device(model, given)
     check_calendar("series", given["series"], calendar)
     before, after = model.window_lengths
     trained = None  # steps at the end of each series that windows are cut from: all
@@ -67,6 +71,7 @@ def check_training(
 
 def check_training_data(model: InformerModel, given: Arguments) -> None:
     """Raise unless data sets have the lengths of the model, and the columns that it knows."""
+    check_device(model, given)
     for name in ("train_dataset", "val_dataset"):
         data = given.get(name)
         _check_columns_of(name, data, model)
@@ -89,6 +94,25 @@ def _check_columns_of(name: str, dataset: object, model: InformerModel) -> None:
     """Raise unless the series that a data set shows have the columns of the training."""
     given = {f"{name}.{each}": getattr(dataset, each, None) for each in INPUTS}
     check_columns(given, model._columns, static=False, prefix=f"{name}.", encoded=True)
+
+
+def check_device(model: InformerModel, given: Arguments) -> None:
+    """Raise if the model's own trainer would ask for a device that this machine lacks."""
+    if given.get("trainer") is None and lacks_device(model.trainer_params):
+        raise ValueError(
+            "`pl_trainer_kwargs` asks for accelerator="
+            f"{model.trainer_params['accelerator']!r}, and there is no such "
+            "device on this machine. Leave out `accelerator` or use 'cpu' or 'auto'; for a model "
+            "that was trained elsewhere, call `to_cpu()` or give `pl_trainer_kwargs` to `load`."
+        )
+
+
+def lacks_device(trainer: Mapping[str, Any]) -> bool:
+    """Whether the trainer's arguments name a GPU, and this machine has none of its kind."""
+    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    present["gpu"] = any(present.values())
+    accelerator = trainer.get("accelerator")
+    return isinstance(accelerator, str) and not present.get(accelerator, True)
 
 
 def largest_value(
@@ -130,8 +154,29 @@ def check_forecast(model: InformerModel, given: Arguments) -> None:
     check_columns(given, model._columns, static=model.considers_static_covariates)
 
 
+def warn_of_equal_paths(model: InformerModel, given: Arguments) -> None:
+    """Warn that a model without likelihood draws the same path again and again."""
+    count = given.get("num_samples") or 1
+    inputs = [model.training_series, *(given.get(name) for name in INPUTS)]
+    varies = any(one.is_stochastic for each in inputs for one in as_list(each))
+    is_sampled = model.likelihood is not None or given.get("mc_dropout") or varies
+    frame = inspect.currentframe()
+    while frame is not None and frame.f_globals.get("__name__", "").startswith(_PACKAGE):
+        frame = frame.f_back
+    # Conformal models and ensembles ask for samples of any model, and make use of one.
+    is_users = frame is None or not frame.f_globals.get("__name__", "").startswith("darts.")
+    if count > 1 and is_users and not is_sampled and given.get("show_warnings", True):
+        warnings.warn(
+            f"`num_samples={count}` gives equal paths, as the model has no `likelihood`. Train it "
+            "with one, for example `QuantileRegression()`, or forecast with `mc_dropout=True`.",
+            UserWarning,
+            stacklevel=4,
+        )
+
+
 def check_windows(model: InformerModel, given: Arguments) -> None:
     """Raise unless the windows of a data set have the columns, steps and values they need."""
+    check_device(model, given)
     dataset: TorchInferenceDataset = given["dataset"]
     if model.model is None or not isinstance(dataset, SequentialTorchInferenceDataset):
         return

@@ -21,6 +21,7 @@ import torch
 from darts import TimeSeries
 from tqdm.auto import tqdm  # type: ignore[import-untyped]
 
+from ._darts_checks import lacks_device
 from ._sktime_frames import Arrays, Columns, Float32Array, Float64Array, Instance, Key
 from ._sktime_time import Positions, labels_after
 from .darts import InformerModel
@@ -347,9 +348,7 @@ def _as_series(arrays: Sequence[Arrays]) -> dict[str, list[TimeSeries] | None]:
 
 def _available(trainer: Trainer, *unwanted: str) -> dict[str, Any]:
     """The trainer's arguments, on another device where this machine lacks the one they name."""
-    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    present["gpu"] = any(present.values())
-    lacks = not present.get(str(trainer.get("accelerator")), True)
+    lacks = lacks_device(trainer)
     dropped = {*unwanted, "strategy", "num_nodes"} if lacks else unwanted
     kept = {name: value for name, value in trainer.items() if name not in dropped}
     return {**kept, "accelerator": "auto", "devices": 1} if lacks else kept

@@ -7,14 +7,14 @@ to write: `_fit`, `_predict`, `_predict_quantiles`, `_update` and `_pretrain`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import pandas as pd
 from sktime.datatypes import convert_to
 from sktime.forecasting.base import BaseForecaster, ForecastingHorizon
 
 from ._sktime_frames import check_finite, name_of, split_series
-from ._sktime_time import Step, read_horizon
+from ._sktime_time import Step, check_frequency, read_horizon
 
 if TYPE_CHECKING:
     from ._sktime_network import SharedNetwork
@@ -50,6 +50,8 @@ class GuardedForecaster(BaseForecaster):
     # What the public methods of sktime call
 
     def _check_X_y(self, X: Table = None, y: Table = None, **kwargs: object) -> tuple[Any, Any]:  # noqa: N802 - sktime's name
+        if isinstance(y, pd.DataFrame | pd.Series):
+            check_frequency(y.index)
         try:
             return super()._check_X_y(X=X, y=y, **kwargs)
         except ValueError:
@@ -102,7 +104,7 @@ class GuardedForecaster(BaseForecaster):
         try:
             return super().update(y, X, update_params)
         except BaseException:
-            # sktime moves the cutoff, and takes the container, before `_update` can refuse the rows.
+            # sktime moves the cutoff before `_update` can refuse the rows.
             self.__dict__.clear()
             self.__dict__.update(before)
             raise

@@ -52,6 +52,27 @@ def kind_of(index: Times) -> str:
     return "integers" if pd.api.types.is_integer_dtype(index.dtype) else f"labels of {index.dtype}"
 
 
+def check_frequency(index: Times) -> None:
+    """Raise if sktime cannot give the frequency of ``index`` to its last time stamp alone.
+
+    Raises
+    ------
+    ValueError
+        For calendars of 52 or 53 weeks and their like.
+    """
+    times = index.levels[-1] if isinstance(index, pd.MultiIndex) else index
+    if not isinstance(times, pd.DatetimeIndex) or times.freq is None:
+        return
+    try:
+        pd.DatetimeIndex(times[-1:].to_numpy(), freq=times.freq)
+    except ValueError:
+        raise ValueError(
+            f"`y` must have a frequency that a single time stamp can carry, as sktime's cutoff "
+            f"does; got {times.freqstr}. Count the rows instead, `y.reset_index(drop=True)`, and "
+            "the same for `X`; where it matters, give the time of the year as a column of `X`."
+        ) from None
+
+
 # Steps
 
 
@@ -177,7 +198,7 @@ def read_horizon(
     Raises
     ------
     ValueError
-        If its labels are of another kind than ``cutoff``.
+        If its labels are of another kind than ``cutoff``, or sktime cannot count their steps.
     """
     horizon = check_fh(fh, freq=cutoff)
     if horizon.is_relative:
@@ -188,7 +209,15 @@ def read_horizon(
     if not isinstance(labels, pd.DatetimeIndex):
         return horizon
     # Of series that end at different times sktime knows no common step.
-    return ForecastingHorizon(labels, is_relative=False, freq=step or cast(Any, cutoff).freq)
+    horizon = ForecastingHorizon(labels, is_relative=False, freq=step or cast(Any, cutoff).freq)
+    try:
+        horizon.to_relative(cutoff)
+    except (AttributeError, ValueError):
+        raise ValueError(
+            "`fh` must count steps where sktime has no periods of the frequency, "
+            f"{horizon.freq}; got time stamps, {listed(labels)}. Give numbers: `fh=[1, 2, 3]`."
+        ) from None
+    return horizon
 
 
 def steps_ahead(fh: ForecastingHorizon, index: Times, step: Step, name: str) -> Positions:

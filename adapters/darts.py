@@ -9,6 +9,7 @@ import inspect
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from numbers import Integral
 from typing import Any, Literal, ParamSpec, Self, TypeAlias
 
 import pandas as pd
@@ -22,6 +23,7 @@ from darts.models.forecasting.torch_forecasting_model import (
 from darts.typing import TimeSeriesLike
 from darts.utils.data import TorchInferenceDataset, TorchTrainingDataset
 from darts.utils.data.torch_datasets.utils import TorchTrainingSample
+from darts.utils.likelihood_models.base import Likelihood
 from darts.utils.serialization import add_safe_globals
 
 from informer_forecaster._network import InformerConfig
@@ -45,6 +47,7 @@ from ._darts_checks import (
     check_training_data,
     check_type,
     check_windows,
+    warn_of_equal_paths,
 )
 from ._darts_module import _InformerModule, moves_with_the_series
 from ._darts_private import LoadsWeights
@@ -399,9 +402,8 @@ class InformerModel(LoadsWeights, SavedWholeModel):
 
     def initialize_encoders(self, default: bool = False) -> SequentialEncoder:
         """Make the encoders of `add_encoders` and those of the calendar, once it is chosen."""
-        encoders = super().initialize_encoders(default)  # checks those of the user
         if default or self._calendar is None:
-            return encoders
+            return super().initialize_encoders(default)
         return add_calendar(self.add_encoders, self._calendar, self.window_lengths)
 
     # Public doors: checks, before Darts begins to work
@@ -447,9 +449,15 @@ class InformerModel(LoadsWeights, SavedWholeModel):
         self, n: int, series: TimeSeriesLike | None = None, *args: object, **kwargs: object
     ) -> TimeSeriesLike:
         """Check what is given and forecast."""
+        if not isinstance(n, Integral | float | str | None):
+            raise ValueError(
+                f"`n` must be an integer of at least 1; got {type(n).__name__}. Call "
+                "`predict(n, series)`, with the number of steps first."
+            )
         given = _arguments_of(super().predict, n, series, *args, **kwargs)
         given["n"] = check_integer("n", n, minimum=1)
         check_forecast(self, given)
+        warn_of_equal_paths(self, given)
         return super().predict(**given)
 
     def historical_forecasts(
@@ -639,10 +647,10 @@ def _arguments_of(method: Callable[..., object], *args: object, **kwargs: object
 def _check_arguments(arguments: Arguments) -> None:
     """Raise if an argument of the model, but not of the network, is outside its range.
 
-    Numpy's integers and booleans become Python's, in place. What Darts' own arguments may be, Darts
-    and Lightning say.
+    Numpy's integers and booleans become Python's, in place.
     """
     check_choice("time_features", arguments["time_features"], TIME_FEATURES)
+    _check_encoders(arguments.get("add_encoders"))
     for name in ("use_static_covariates", "compile_network"):
         arguments[name] = check_switch(name, arguments[name])
     norm = arguments["use_reversible_instance_norm"]
@@ -659,6 +667,37 @@ def _check_arguments(arguments: Arguments) -> None:
     for name, minimum in counts.items():
         if arguments.get(name) is not None:
             arguments[name] = check_integer(name, arguments[name], minimum)
+    _check_training(arguments)
+    likelihood = arguments.get("likelihood")
+    if likelihood is not None and not isinstance(likelihood, Likelihood):
+        raise ValueError(
+            "`likelihood` must be an object of `darts.utils.likelihood_models.torch` or None; got "
+            f"{likelihood!r}. Give for example `QuantileRegression()`."
+        )
+
+
+def _check_training(arguments: Arguments) -> None:
+    """Raise unless loss, optimizer and trainer are given as Darts takes them."""
+    loss = arguments.get("loss_fn", callable)
+    if isinstance(loss, type) or not callable(loss):
+        raise ValueError(
+            f"`loss_fn` must be a torch loss module; got {loss!r}. Give for example "
+            "`torch.nn.L1Loss()`."
+        )
+    for name in ("optimizer_kwargs", "pl_trainer_kwargs"):
+        if not isinstance(arguments.get(name) or {}, dict):
+            raise ValueError(f"`{name}` must be a dictionary or None; got {arguments[name]!r}.")
+
+
+def _check_encoders(encoders: object) -> None:
+    """Raise unless the user's own encoders are in lists, which calendar features can join."""
+    own = encoders.get("custom") if isinstance(encoders, dict) else encoders
+    are_lists = isinstance(own, dict) and isinstance(own.get("future", []), list | tuple)
+    if own is not None and not (are_lists and isinstance(encoders, dict)):
+        raise ValueError(
+            "`add_encoders` must be None or a dictionary, with encoders of one's own in lists, as "
+            f"{{'custom': {{'future': [function]}}}}; got {encoders!r}."
+        )
 
 
 _RATE = "Give `optimizer_kwargs={'lr': ...}`."

@@ -25,6 +25,8 @@ BAD_ARGUMENTS = [
     ("early_stopping_patience", 0), ("early_stopping_patience", "yes"),
     ("use_reversible_instance_norm", 1), ("sparsity", "random"), ("cross_attention", "moment"),
     ("use_reversible_instance_norm", {"afine": True}),
+    ("likelihood", "gaussian"), ("loss_fn", "mse"), ("loss_fn", torch.nn.MSELoss),
+    ("optimizer_kwargs", "adam"), ("pl_trainer_kwargs", ["gpu"]),
 ]  # fmt: skip
 
 
@@ -106,6 +108,29 @@ def test_arguments_of_a_subclass_and_of_darts_are_known():
     assert Tuned(**given, strength=2.0).model_params["strength"] == 2.0
     with pytest.raises(ValueError, match="`strenght` is no argument of `Tuned`"):
         Tuned(**given, strenght=2.0)
+
+
+def test_swapped_arguments_of_predict_are_named_and_no_series_is_shown(tiny_model, waves):
+    series = waves()
+    model = tiny_model().fit(series)
+    for first in (series, [series], series.values(), series.to_dataframe()):
+        with pytest.raises(ValueError, match=r"`n` must .*predict\(n, series\)") as raised:
+            model.predict(first, 4)
+        assert len(str(raised.value)) < 200
+
+
+def test_an_accelerator_that_is_not_there_is_named(tiny_model, waves, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    series = waves()
+    rule = "`pl_trainer_kwargs` asks for accelerator='gpu'.*'cpu'"
+    with pytest.raises(ValueError, match=rule):
+        tiny_model(trainer={"accelerator": "gpu"}).fit(series)
+    model = tiny_model().fit(series)
+    model.trainer_params["accelerator"] = "gpu"  # as in a file from another machine
+    with pytest.raises(ValueError, match=rf"{rule}.*to_cpu"):
+        model.predict(4)
+    model.to_cpu()
+    assert len(model.predict(4)) == 4
 
 
 def test_counts_of_numpy_are_counts(tiny_model, waves):

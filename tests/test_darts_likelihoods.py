@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from darts import TimeSeries
+from darts.models import ConformalNaiveModel
 from darts.utils.likelihood_models import torch as likelihoods
 from darts.utils.likelihood_models.torch import (
     GaussianLikelihood,
@@ -99,6 +100,7 @@ def test_sampling_is_repeatable_by_its_seed(tiny_model, waves):
     assert model.predict(4, num_samples=5, random_state=2) != once
 
 
+@pytest.mark.filterwarnings("ignore:`num_samples=10` gives equal paths")
 @pytest.mark.parametrize("attention", ["prob", "full"])
 def test_monte_carlo_dropout_gives_samples_that_differ(tiny_model, waves, attention):
     """Dropout is off otherwise, in both kinds of attention."""
@@ -182,3 +184,23 @@ def test_the_norm_is_off_where_parameters_do_not_move_with_the_series(tiny_model
             likelihood=likelihoods.PoissonLikelihood(), use_reversible_instance_norm=asked
         ).fit(counts)
         assert (model.model.rin is not None) == used
+
+
+def test_equal_paths_are_warned_of(tiny_model, waves):
+    """Without a likelihood the samples are the forecast, as often as it was asked for."""
+    series = waves()
+    model = tiny_model().fit(series)
+    with pytest.warns(UserWarning, match="`num_samples=3` gives equal paths.*`likelihood`"):
+        paths = model.predict(4, num_samples=3)
+    assert np.ptp(paths.all_values(), axis=2).max() == 0
+    model = tiny_model(dropout=0.5, early_stopping_patience=None).fit(series)
+    varied = model.predict(4, num_samples=3, mc_dropout=True)
+    assert np.ptp(varied.all_values(), axis=2).max() > 0
+
+
+@pytest.mark.filterwarnings("error:`num_samples")
+def test_a_conformal_model_is_not_warned_of_equal_paths(tiny_model, waves):
+    """It asks for 500 samples of whatever model it is given."""
+    series = waves(60)
+    model = ConformalNaiveModel(tiny_model().fit(series), quantiles=[0.1, 0.5, 0.9])
+    assert len(model.predict(4, series)) == 4

@@ -131,15 +131,17 @@ def test_steps_without_periods_are_counted(freq):
     y = noise(stamps)
     forecaster = make().fit(y[:40])
     assert list(forecaster.predict([1, 3]).index) == list(stamps[[40, 42]])
-    with pytest.raises((AttributeError, ValueError)):
+    with pytest.raises(ValueError, match=r"`fh` must count steps .* Give numbers"):
         forecaster.predict(stamps[40:43])
+    with pytest.raises(ValueError, match=r"`fh` must count steps .* Give numbers"):
+        make().fit(y[:40], fh=stamps[40:43])
 
 
 @pytest.mark.parametrize(
     "freq",
     [FY5253Quarter(startingMonth=1, weekday=5, variation="last"), LastWeekOfMonth(weekday=2)],
 )
-def test_calendars_that_sktime_cannot_carry_are_counted(freq):
+def test_calendars_that_sktime_cannot_carry_are_told_to_be_counted(freq):
     """With pandas 3.1 sktime carries them."""
     stamps = pd.date_range("2001-01-01", periods=42, freq=freq)
     known = noise(stamps)[:40]
@@ -148,7 +150,7 @@ def test_calendars_that_sktime_cannot_carry_are_counted(freq):
             labels = make().fit(y).predict([1, 2]).index.get_level_values(-1).unique()
             assert list(labels) == list(stamps[40:])
         else:
-            with pytest.raises(ValueError, match="Inferred frequency"):
+            with pytest.raises(ValueError, match=r"`y` must have a frequency .* Count the rows"):
                 make().fit(y)
     assert len(make().fit(known.reset_index(drop=True)).predict([1, 2])) == 2
 

@@ -11,7 +11,6 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from sktime_tables import FH, make, noise, panel, same_weights, weights
 
 from informer_forecaster import InformerForecaster
@@ -198,10 +197,14 @@ def test_training_goes_on_where_the_training_device_is_missing(monkeypatch):
     pd.testing.assert_frame_equal(forecaster.update(y[30:]).predict(), expected, check_exact=True)
 
 
-def test_a_first_fit_needs_the_device_that_it_names(monkeypatch):
+@pytest.mark.parametrize("accelerator", ["gpu", "cuda"])
+def test_a_first_fit_needs_the_device_that_it_names(monkeypatch, accelerator):
     no_gpu(monkeypatch)
-    with pytest.raises(MisconfigurationException, match="No supported gpu"):
-        make(pl_trainer_kwargs={"accelerator": "gpu"}).fit(noise(), fh=FH)
+    message = (
+        rf"accelerator='{accelerator}'.*no such device on this machine. Leave out `accelerator`"
+    )
+    with pytest.raises(ValueError, match=message):
+        make(pl_trainer_kwargs={"accelerator": accelerator}).fit(noise(), fh=FH)
 
 
 def no_gpu(monkeypatch):
