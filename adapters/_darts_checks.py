@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 from darts import TimeSeries
+from darts.models.forecasting.pl_forecasting_module import PLForecastingModule
 from darts.typing import TimeSeriesLike
 from darts.utils.data import (
     SequentialTorchInferenceDataset,
@@ -36,6 +38,54 @@ if TYPE_CHECKING:
 
 Arguments = dict[str, Any]
 _PACKAGE = __name__.partition(".")[0]
+
+
+# The arguments of a call
+
+
+def arguments_of(method: Callable[..., object], *args: object, **kwargs: object) -> Arguments:
+    """The arguments of a call by name; a TypeError, as from the call, if they do not fit."""
+    signature = inspect.signature(method)
+    try:
+        arguments = signature.bind(*args, **kwargs).arguments
+    except TypeError as error:
+        unknown = [name for name in kwargs if name not in signature.parameters]
+        remedy = f". {find_remedy(unknown[0], signature.parameters)}" if unknown else ""
+        raise TypeError(f"`{method.__name__}` {error}{remedy}") from None
+    for name, parameter in signature.parameters.items():
+        if parameter.kind is parameter.VAR_KEYWORD:
+            arguments.update(arguments.pop(name, {}))
+    return arguments
+
+
+_RATE = "Give `optimizer_kwargs={'lr': ...}`."
+# Arguments of `InformerForecaster`, or of other libraries, which a Darts model takes elsewhere.
+_ELSEWHERE = {
+    "quantiles": "Give `likelihood=QuantileRegression(quantiles)`.",
+    "verbose": "Give it to `fit` and `predict`.",
+    "lr": _RATE,
+    "learning_rate": _RATE,
+}
+
+
+def check_unknown(cls: type, given: Iterable[str]) -> None:
+    """Raise if no class that ``cls`` is made of has an argument of that name."""
+    known = set(inspect.signature(PLForecastingModule.__init__).parameters)
+    for base in inspect.getmro(cls)[:-1]:
+        known.update(inspect.signature(vars(base).get("__init__", object)).parameters)
+    known -= {"self", "args", "kwargs"}
+    for name in given:
+        if name not in known:
+            remedy = find_remedy(name, known)
+            raise ValueError(f"`{name}` is no argument of `{cls.__name__}`. {remedy}")
+
+
+def find_remedy(name: str, known: Iterable[str]) -> str:
+    """Say what to give in place of an argument that is not among the ``known`` ones."""
+    if name in _ELSEWHERE:
+        return _ELSEWHERE[name]
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"Did you mean `{near[0]}`?" if near else "Leave it out."
 
 
 # A training

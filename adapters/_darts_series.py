@@ -133,20 +133,13 @@ def label(name: str, given: TimeSeriesLike | None, position: int) -> str:
 def suitable_features(
     series: Sequence[TimeSeries], wish: bool | Literal["all"]
 ) -> TimeFeatures | None:
-    """Choose the features that suit all series of a training, or none for an integer index."""
-    if not wish:
-        return None
-    names, *others = (_names(one) for one in series)
-    differing = next((i for i, other in enumerate(others, start=1) if other != names), None)
-    if differing is not None:
-        raise ValueError(
-            "`series` must have one kind of time index for `time_features`; got steps of "
-            f"{series[0].freq_str} and, in series[{differing}], {series[differing].freq_str}. "
-            "Resample them, or choose `time_features=False`."
-        )
+    """Choose the features that suit the first series, or none for an integer index."""
+    names = _names(series[0]) if wish else ()
     if names and wish is True:
-        span = max(one.end_time() + one.freq - one.start_time() for one in series)
-        names = informative_features(series[0].freq, span)
+        spans = [
+            one.end_time() + one.freq - one.start_time() for one in series if one.has_datetime_index
+        ]
+        names = informative_features(series[0].freq, max(spans))
     return TimeFeatures(names) if names else None
 
 

@@ -26,6 +26,7 @@ from darts.models.forecasting.torch_forecasting_model import (
     TorchForecastingModel,
 )
 
+from ._darts_checks import Arguments, arguments_of
 from ._darts_private import default_path, newest_checkpoint
 
 FilePath = str | os.PathLike[str]
@@ -50,9 +51,7 @@ class SavedWholeModel(MixedCovariatesTorchModel):
             if Path(target).is_dir():
                 raise ValueError(f"`path` must name a file; {target!r} is a directory.")
         new, new_weights = beside(path), Path(f"{beside(path)}.ckpt")
-        try:
-            for file in (new, new_weights):
-                file.unlink(missing_ok=True)  # a link that was planted there is not followed
+        with left_by_no_error(new, new_weights):
             self._write(str(new), clean)
             save_id = uuid.uuid4().hex
             for file in filter(Path.exists, (new, new_weights)):
@@ -60,10 +59,6 @@ class SavedWholeModel(MixedCovariatesTorchModel):
             has_weights = new_weights.exists()
             if has_weights:
                 new_weights.replace(weights)
-        except BaseException:
-            for file in (new, new_weights):
-                file.unlink(missing_ok=True)
-            raise
         new.replace(path)
         if not has_weights:
             Path(weights).unlink(missing_ok=True)
@@ -87,12 +82,7 @@ class SavedWholeModel(MixedCovariatesTorchModel):
                 self.trainer = None
 
     @staticmethod
-    def load(
-        path: str,
-        pl_trainer_kwargs: dict[str, Any] | None = None,
-        trusted: bool = False,
-        **kwargs: Any,
-    ) -> TorchForecastingModel:
+    def load(path: str, *args: Any, **kwargs: Any) -> TorchForecastingModel:
         """Load a model that :meth:`save` wrote; parameters as in Darts.
 
         Raises
@@ -102,17 +92,10 @@ class SavedWholeModel(MixedCovariatesTorchModel):
         """
         _check_pair(path)
         with _refusals_of(path):
-            return TorchForecastingModel.load(path, pl_trainer_kwargs, trusted, **kwargs)
+            return TorchForecastingModel.load(path, *args, **kwargs)
 
     @staticmethod
-    def load_from_checkpoint(
-        model_name: str,
-        work_dir: str | None = None,
-        file_name: str | None = None,
-        best: bool = True,
-        trusted: bool = False,
-        **kwargs: Any,
-    ) -> TorchForecastingModel:
+    def load_from_checkpoint(model_name: str, *args: Any, **kwargs: Any) -> TorchForecastingModel:
         """Load a model from an automatically saved checkpoint; parameters as in Darts.
 
         A `fit` that follows goes on where the checkpoint was made, and with as many `epochs` in all
@@ -123,21 +106,13 @@ class SavedWholeModel(MixedCovariatesTorchModel):
         ValueError
             If a file is damaged.
         """
-        _check_checkpoint(model_name, work_dir, file_name, best)
+        load = TorchForecastingModel.load_from_checkpoint
+        given = arguments_of(load, model_name, *args, **kwargs)
+        _check_checkpoint(given)
         with _refusals_of(model_name):
-            return TorchForecastingModel.load_from_checkpoint(
-                model_name, work_dir, file_name, best, trusted, **kwargs
-            )
+            return load(**given)
 
-    def load_weights_from_checkpoint(
-        self,
-        model_name: str | None = None,
-        work_dir: str | None = None,
-        file_name: str | None = None,
-        best: bool = True,
-        *args: Any,
-        **kwargs: Any,
-    ) -> None:
+    def load_weights_from_checkpoint(self, *args: Any, **kwargs: Any) -> None:
         """Load only the weights of a saved model or checkpoint; parameters as in Darts.
 
         The weights move to another input length, output length, start token or dropout. The linear
@@ -149,24 +124,24 @@ class SavedWholeModel(MixedCovariatesTorchModel):
         ValueError
             If a file is damaged, or the weights do not fit.
         """
+        given = arguments_of(super().load_weights_from_checkpoint, *args, **kwargs)
+        given["model_name"] = given.get("model_name") or self.model_name
+        file_name = given.get("file_name")
         if file_name is None or file_name.startswith(("last-", "best-")):
-            _check_checkpoint(model_name or self.model_name, work_dir, file_name, best)
+            _check_checkpoint(given)
         else:
             _check_pair(file_name.removesuffix(".ckpt"))
-        with _refusals_of(file_name or model_name or self.model_name):
-            super().load_weights_from_checkpoint(
-                model_name, work_dir, file_name, best, *args, **kwargs
-            )
+        with _refusals_of(file_name or given["model_name"]):
+            super().load_weights_from_checkpoint(**given)
 
 
-def _check_checkpoint(
-    model_name: str, work_dir: str | None, file_name: str | None, best: bool
-) -> None:
+def _check_checkpoint(given: Arguments) -> None:
     """Raise if the file of a run's model or of its checkpoint is damaged."""
-    work_dir = work_dir or str(Path.cwd() / DEFAULT_DARTS_FOLDER)
+    work_dir = given.get("work_dir") or str(Path.cwd() / DEFAULT_DARTS_FOLDER)
+    model_name, best = given["model_name"], given.get("best", True)
     run = Path(work_dir, model_name)
     check_archive(run / INIT_MODEL_NAME)
-    name = file_name or newest_checkpoint(work_dir, model_name, best=best)
+    name = given.get("file_name") or newest_checkpoint(work_dir, model_name, best=best)
     check_archive(run / CHECKPOINTS_FOLDER / name)
 
 
@@ -200,6 +175,19 @@ def beside(path: FilePath) -> Path:
     """Name the file that is written first and then renamed to ``path``; hidden, in its folder."""
     path = Path(path)
     return path.with_name(f".{path.name}.new")
+
+
+@contextmanager
+def left_by_no_error(*files: Path) -> Iterator[None]:
+    """Remove files, or links that were planted in their place, before and after a failure."""
+    try:
+        for file in files:
+            file.unlink(missing_ok=True)
+        yield
+    except BaseException:
+        for file in files:
+            file.unlink(missing_ok=True)
+        raise
 
 
 def flush(path: FilePath) -> None:

@@ -156,7 +156,7 @@ class SharedNetwork:
             for _ in range(num_chunks):
                 chunks.append(self._forecast_chunk(windows))
                 windows = [
-                    window._replace(target=np.r_[window.target, chunk[..., self._middle]])
+                    window._replace(target=np.r_[window.target, chunk[..., self.middle]])
                     for window, chunk in zip(windows, chunks[-1], strict=True)
                 ]
         return {
@@ -194,7 +194,7 @@ class SharedNetwork:
         with _quiet():
             explainer = InformerExplainer(self.model, *background.values(), sort_quantiles=True)
             every = list(explainer.target_components_likelihood)
-            middle = every[self._middle :: len(self.quantiles or (0,))]
+            middle = every[self.middle :: len(self.quantiles or (0,))]
             result = explainer.explain(horizons=steps.tolist(), target_components=middle)
         times = instance.y.index[-lookback:]
         times = times.append(labels_after(times, instance.step, horizon))
@@ -209,7 +209,7 @@ class SharedNetwork:
         )
 
     @property
-    def _middle(self) -> int:
+    def middle(self) -> int:
         """Which parameter is the point forecast: the median, or the mean alone."""
         return 0 if self.quantiles is None else self.quantiles.index(0.5)
 

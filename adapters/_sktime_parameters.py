@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from numbers import Real
 from statistics import NormalDist
-from typing import Any
+from typing import Any, SupportsFloat
 
 import numpy as np
 import numpy.typing as npt
@@ -38,28 +38,7 @@ def architecture(parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 def given_rate(parameters: Mapping[str, Any]) -> dict[str, float]:
     """Pick the learning rate of the optimizer, where one is given."""
-    return {} if parameters["lr"] is None else {"lr": parameters["lr"]}
-
-
-def plain_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Make Python's values of numpy's, as a grid search over an array gives them.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from informer_forecaster.adapters._sktime_parameters import plain_parameters
-    >>> plain_parameters({"n_epochs": np.int64(3), "quantiles": np.array([0.1, 0.9])})
-    {'n_epochs': 3, 'quantiles': (0.1, 0.9)}
-    """
-    return {name: _plain(value) for name, value in parameters.items()}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.ndarray):
-        return tuple(value.tolist()) if value.ndim == 1 else value
-    if isinstance(value, tuple | list):
-        return type(value)(_plain(entry) for entry in value)
-    return value.item() if isinstance(value, np.generic) else value
+    return {} if parameters["lr"] is None else {"lr": float(parameters["lr"])}
 
 
 def complete_quantiles(quantiles: Iterable[float] | None) -> tuple[float, ...] | None:
@@ -77,7 +56,7 @@ def complete_quantiles(quantiles: Iterable[float] | None) -> tuple[float, ...] |
     return tuple(sorted(both | {0.5}))
 
 
-def _rounded(quantile: float) -> float:
+def _rounded(quantile: SupportsFloat) -> float:
     """Six digits: a quantile and its mirror image are equally far from 0.5, also in float32."""
     return round(float(quantile), 6)
 
@@ -108,7 +87,7 @@ def interpolate_quantiles(
 
 
 def check_parameters(parameters: Mapping[str, Any]) -> None:
-    """Raise unless each of the plain parameters is in its range.
+    """Raise unless each of the parameters is in its range.
 
     Whether the network's sizes go together is left to `fit`: a search gives a combination that
     raises there its `error_score`, and would end where it is set.
@@ -154,8 +133,8 @@ def _check_rate(rate: object) -> None:
 def _check_quantiles(quantiles: object) -> None:
     if quantiles is None:
         return
-    numbers = isinstance(quantiles, tuple | list) and all(isinstance(q, Real) for q in quantiles)
-    if not numbers or not all(0 < _rounded(q) < 1 for q in quantiles) or set(quantiles) <= {0.5}:  # type: ignore[attr-defined, call-overload]
+    given = list(quantiles) if isinstance(quantiles, Iterable) else []
+    if not all(isinstance(q, Real) and 0 < _rounded(q) < 1 for q in given) or set(given) <= {0.5}:
         raise ValueError(
             "`quantiles` must be a tuple of numbers between 0 and 1 with at least one other than "
             f"0.5, or None for point forecasts only; got {quantiles!r}."

@@ -14,7 +14,7 @@ from sktime.datatypes import convert_to
 from sktime.forecasting.base import BaseForecaster, ForecastingHorizon
 
 from ._sktime_frames import check_finite, name_of, split_series
-from ._sktime_time import Step, check_frequency, read_horizon
+from ._sktime_time import check_frequency
 
 if TYPE_CHECKING:
     from ._sktime_network import SharedNetwork
@@ -26,8 +26,7 @@ Fh: TypeAlias = "ForecastingHorizon | Sequence[int] | pd.Index[Any] | int | None
 class GuardedForecaster(BaseForecaster):
     """A forecaster whose arguments are checked.
 
-    A subclass is a dataclass of its parameters, and says by `known_step` what the step of the known
-    series is.
+    A subclass is a dataclass of its parameters.
     """
 
     def __post_init__(self) -> None:
@@ -41,11 +40,6 @@ class GuardedForecaster(BaseForecaster):
 
     def check_parameters(self) -> None:
         """Raise unless each parameter is in its range."""
-
-    @property
-    def known_step(self) -> Step | None:
-        """The step of the series that were fitted."""
-        raise NotImplementedError
 
     # What the public methods of sktime call
 
@@ -70,7 +64,7 @@ class GuardedForecaster(BaseForecaster):
 
     def read_horizon(self, fh: Fh) -> ForecastingHorizon:
         """Make a horizon of what a user gives."""
-        return read_horizon(fh, self._cutoff, self.known_step if self.is_fitted else None)
+        raise NotImplementedError
 
     def read_exogenous(self, X: Table) -> pd.DataFrame | None:
         """Check exogenous rows, and convert them."""

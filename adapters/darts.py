@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import copy
-import difflib
 import functools
 import inspect
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from numbers import Integral
 from typing import Any, Literal, ParamSpec, Self, TypeAlias
@@ -42,10 +41,12 @@ from informer_forecaster._training.recipe import stops_by_itself
 
 from ._darts_checks import (
     Arguments,
+    arguments_of,
     check_forecast,
     check_training,
     check_training_data,
     check_type,
+    check_unknown,
     check_windows,
     warn_of_equal_paths,
 )
@@ -62,7 +63,7 @@ from ._darts_series import (
     suitable_features,
 )
 from ._files import SavedWholeModel
-from .pretrained import load_model, save_model
+from .pretrained import describe, load_model, write_directory
 from .time_features import TIME_FEATURES, FloatArray, TimeFeatures
 
 Backtest: TypeAlias = TimeSeries | list[TimeSeries] | list[list[TimeSeries]]
@@ -82,7 +83,7 @@ def _received_by_name(init: Callable[P, None]) -> Callable[P, None]:
         bound.apply_defaults()
         arguments = bound.arguments
         model, more = arguments.pop("self"), arguments.pop("kwargs")
-        vars(model)["_received"] = {**arguments, **more}
+        model._received = {**arguments, **more}
         init(*args, **kwargs)
 
     return receive
@@ -293,8 +294,8 @@ class InformerModel(LoadsWeights, SavedWholeModel):
             model.fit(target, past_covariates=past_cov, future_covariates=future_cov)
             pred = model.predict(6)
         """
-        _check_unknown(type(self), kwargs)
-        arguments: Arguments = vars(self).pop("_received")
+        check_unknown(type(self), kwargs)
+        arguments: Arguments = self.__dict__.pop("_received")
         arguments.setdefault("n_epochs", N_EPOCHS)
         architecture = {k: v for k, v in arguments.items() if k in ARCHITECTURE}
         config = InformerConfig(
@@ -410,14 +411,14 @@ class InformerModel(LoadsWeights, SavedWholeModel):
 
     def fit(self, series: TimeSeriesLike, *args: object, **kwargs: object) -> Self:
         """Check what is given and train."""
-        given = _arguments_of(super().fit, series, *args, **kwargs)
+        given = arguments_of(super().fit, series, *args, **kwargs)
         self._learn_from(given)
         super().fit(**given)
         return self
 
     def lr_find(self, series: TimeSeriesLike, *args: object, **kwargs: object) -> object:
         """Check what is given and try learning rates."""
-        given = _arguments_of(super().lr_find, series, *args, **kwargs)
+        given = arguments_of(super().lr_find, series, *args, **kwargs)
         self._learn_from(given)
         return super().lr_find(**given)
 
@@ -425,7 +426,7 @@ class InformerModel(LoadsWeights, SavedWholeModel):
         self, train_dataset: TorchTrainingDataset, *args: object, **kwargs: object
     ) -> Self:
         """Check what is given and train."""
-        given = _arguments_of(super().fit_from_dataset, train_dataset, *args, **kwargs)
+        given = arguments_of(super().fit_from_dataset, train_dataset, *args, **kwargs)
         if self.model is None and not self._columns:
             every = {name: getattr(train_dataset, name, None) for name in INPUTS}
             self._columns = columns_of(every, {})
@@ -454,7 +455,7 @@ class InformerModel(LoadsWeights, SavedWholeModel):
                 f"`n` must be an integer of at least 1; got {type(n).__name__}. Call "
                 "`predict(n, series)`, with the number of steps first."
             )
-        given = _arguments_of(super().predict, n, series, *args, **kwargs)
+        given = arguments_of(super().predict, n, series, *args, **kwargs)
         given["n"] = check_integer("n", n, minimum=1)
         check_forecast(self, given)
         warn_of_equal_paths(self, given)
@@ -464,7 +465,7 @@ class InformerModel(LoadsWeights, SavedWholeModel):
         self, series: TimeSeriesLike, *args: object, **kwargs: object
     ) -> Backtest:
         """Check what is given and forecast at many origins."""
-        given = _arguments_of(super().historical_forecasts, series, *args, **kwargs)
+        given = arguments_of(super().historical_forecasts, series, *args, **kwargs)
         check_type("series", series, required=True)
         if given.get("retrain", True) is False and not given.get("data_transformers"):
             check_forecast(self, given)
@@ -474,7 +475,7 @@ class InformerModel(LoadsWeights, SavedWholeModel):
         self, n: int, dataset: TorchInferenceDataset, *args: object, **kwargs: object
     ) -> list[TimeSeries] | tuple[FloatArray, list[object], list[object]]:
         """Check what is given and forecast."""
-        given = _arguments_of(super().predict_from_dataset, n, dataset, *args, **kwargs)
+        given = arguments_of(super().predict_from_dataset, n, dataset, *args, **kwargs)
         check_windows(self, given)
         with self._on_one_device():
             return super().predict_from_dataset(**given)
@@ -585,7 +586,7 @@ class InformerModel(LoadsWeights, SavedWholeModel):
         >>> loaded.predict(12, series, verbose=False) == model.predict(12, series, verbose=False)
         True
         """
-        save_model(self, directory)
+        write_directory(directory, describe(self), self.model.state_dict())
 
     @classmethod
     def from_pretrained(cls, directory: str | os.PathLike[str], **kwargs: Any) -> Self:
@@ -626,22 +627,7 @@ def num_calendar_features(model: InformerModel) -> int:
     return model._own_calendar or len(calendar_names(model))
 
 
-# What the constructor, and the methods, are given
-
-
-def _arguments_of(method: Callable[..., object], *args: object, **kwargs: object) -> Arguments:
-    """The arguments of a call by name; a TypeError, as from the call, if they do not fit."""
-    signature = inspect.signature(method)
-    try:
-        arguments = signature.bind(*args, **kwargs).arguments
-    except TypeError as error:
-        unknown = [name for name in kwargs if name not in signature.parameters]
-        remedy = f". {_remedy(unknown[0], signature.parameters)}" if unknown else ""
-        raise TypeError(f"`{method.__name__}` {error}{remedy}") from None
-    for name, parameter in signature.parameters.items():
-        if parameter.kind is parameter.VAR_KEYWORD:
-            arguments.update(arguments.pop(name, {}))
-    return arguments
+# What the constructor is given
 
 
 def _check_arguments(arguments: Arguments) -> None:
@@ -698,36 +684,6 @@ def _check_encoders(encoders: object) -> None:
             "`add_encoders` must be None or a dictionary, with encoders of one's own in lists, as "
             f"{{'custom': {{'future': [function]}}}}; got {encoders!r}."
         )
-
-
-_RATE = "Give `optimizer_kwargs={'lr': ...}`."
-# Arguments of `InformerForecaster`, or of other libraries, which a Darts model takes elsewhere.
-_ELSEWHERE = {
-    "quantiles": "Give `likelihood=QuantileRegression(quantiles)`.",
-    "verbose": "Give it to `fit` and `predict`.",
-    "lr": _RATE,
-    "learning_rate": _RATE,
-}
-
-
-def _check_unknown(cls: type, given: Iterable[str]) -> None:
-    """Raise if no class that ``cls`` is made of has an argument of that name."""
-    known = set(inspect.signature(PLForecastingModule.__init__).parameters)
-    for base in inspect.getmro(cls)[:-1]:
-        known.update(inspect.signature(vars(base).get("__init__", object)).parameters)
-    known -= {"self", "args", "kwargs"}
-    for name in given:
-        if name not in known:
-            remedy = _remedy(name, known)
-            raise ValueError(f"`{name}` is no argument of `{cls.__name__}`. {remedy}")
-
-
-def _remedy(name: str, known: Iterable[str]) -> str:
-    """Say what to give in place of an argument that is not among the ``known`` ones."""
-    if name in _ELSEWHERE:
-        return _ELSEWHERE[name]
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"Did you mean `{near[0]}`?" if near else "Leave it out."
 
 
 # Darts' own loaders, among them those of ensembles and conformal models, refuse strange classes. To

@@ -26,7 +26,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from ._darts_private import declare_fitted, make_network
-from ._files import FilePath, beside
+from ._files import FilePath, beside, flush, left_by_no_error
 from .time_features import TimeFeatures
 
 if TYPE_CHECKING:
@@ -52,14 +52,7 @@ NETWORK = {"likelihood", "add_encoders", "use_reversible_instance_norm", "output
 TRAINING = {"batch_size", "n_epochs", "early_stopping_patience"}
 RUNNING -= {"self", "kwargs", "input_chunk_length", "output_chunk_length", *NETWORK, *TRAINING}
 CHANGEABLE = RUNNING | TRAINING
-WEIGHTS_DTYPES = ("float16", "bfloat16", "float32", "float64")
-SAMPLE_DTYPES = ("float16", "float32", "float64")
 REMEDY = "Save the model again with `save_pretrained`, or copy the whole directory again."
-
-
-def save_model(model: InformerModel, directory: FilePath) -> None:
-    """Write a fitted Darts model to ``directory``."""
-    write_directory(directory, describe(model), model.model.state_dict())
 
 
 def load_model(cls: type[Model], directory: FilePath, changes: dict[str, Any]) -> Model:
@@ -172,23 +165,15 @@ def _restore_likelihood(described: dict[str, Any] | None) -> Any:
 
 def _sample(config: dict[str, Any]) -> TorchTrainingSample:
     """Make a training sample of the saved shapes that takes no memory."""
-    dtype = _choice("sample_dtype", config, SAMPLE_DTYPES)
     shapes = config["sample_shapes"].items()
-    zero = np.zeros((), dtype)
+    zero = np.zeros((), config["sample_dtype"])
     return TorchTrainingSample(
         **{name: shape and np.broadcast_to(zero, shape) for name, shape in shapes}
     )
 
 
 def _make_network(model: InformerModel, config: dict[str, Any]) -> Any:
-    dtype = _choice("weights_dtype", config, WEIGHTS_DTYPES)
-    return make_network(model).to(getattr(torch, dtype))
-
-
-def _choice(name: str, config: dict[str, Any], choices: tuple[str, ...]) -> str:
-    if config[name] not in choices:
-        raise ValueError(f"`{name}` must be one of {choices}; the file has {config[name]!r}.")
-    return str(config[name])
+    return make_network(model).to(getattr(torch, config["weights_dtype"]))
 
 
 def _check_layers(arguments: dict[str, Any], weights: Tensors) -> None:
@@ -260,23 +245,14 @@ def write_directory(directory: FilePath, config: dict[str, JSON], tensors: Tenso
     config = {"format": FORMAT, "format_version": VERSION, "libraries": _libraries(), **config}
     config["checksum"] = _checksum(config, content)
     text = json.dumps(config, indent=2, allow_nan=False) + "\n"
-    is_new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
-    files = {CONFIG: text.encode(), WEIGHTS: content}
-    try:
-        for name, one in files.items():
-            beside(folder / name).unlink(missing_ok=True)
-            with beside(folder / name).open("xb") as file:  # follows no link
+    files = {beside(folder / CONFIG): text.encode(), beside(folder / WEIGHTS): content}
+    with left_by_no_error(*files):
+        for new, one in files.items():
+            with new.open("xb") as file:  # follows no link
                 file.write(one)
-                file.flush()
-                os.fsync(file.fileno())
+            flush(new)
         beside(folder / CONFIG).replace(folder / CONFIG)
-    except BaseException:
-        for name in files:
-            beside(folder / name).unlink(missing_ok=True)
-        if is_new:
-            folder.rmdir()
-        raise
     # From here on the weights are found under either name.
     beside(folder / WEIGHTS).replace(folder / WEIGHTS)
 

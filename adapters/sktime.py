@@ -40,16 +40,15 @@ from ._sktime_parameters import (
     complete_quantiles,
     given_rate,
     interpolate_quantiles,
-    plain_parameters,
 )
 from ._sktime_private import Fh, GuardedForecaster, Table
 from ._sktime_time import (
     Positions,
-    Step,
     Times,
     check_kind,
     labels_at,
     listed,
+    read_horizon,
     steps_ahead,
 )
 
@@ -268,16 +267,7 @@ class InformerForecaster(GuardedForecaster):
 
     def check_parameters(self) -> None:
         """Raise unless each parameter is in its range."""
-        check_parameters(self._plain_parameters)
-
-    @property
-    def _plain_parameters(self) -> dict[str, Any]:
-        return plain_parameters(self.get_params(deep=False))
-
-    @property
-    def known_step(self) -> Step | None:
-        """The step of the series that were fitted."""
-        return next(iter(self._context.values())).step
+        check_parameters(self.get_params(deep=False))
 
     def set_params(self, **params: Any) -> InformerForecaster:
         """Set parameters; a pretrained network stays where only its use changes.
@@ -369,24 +359,18 @@ class InformerForecaster(GuardedForecaster):
         self, y: pd.DataFrame, X: pd.DataFrame | None = None, update_params: bool = True
     ) -> Self:
         known, instances = self._extend(y, X)
-        if not update_params or not self.update_epochs:
-            self._warn_of_short(instances)
-        elif any(len(one.y) >= self.model_.rows_needed for one in instances.values()):
+        are_enough = any(len(one.y) >= self.model_.rows_needed for one in instances.values())
+        if update_params and self.update_epochs and are_enough:
             self._finetune(instances)
         else:
-            self._warn(
-                f"no series has the {self.model_.rows_needed} rows, the input and output chunk, "
-                "that training needs: the rows are used for forecasts, and the network stays as it "
-                "is. Give `update_params=False` until there are as many."
-            )
+            self._warn_of_short(instances)
         self._remember({**known, **instances})
         return self
 
     def _predict(self, fh: ForecastingHorizon, X: pd.DataFrame | None) -> pd.DataFrame:
         index, values = self._forecast(fh, X)
-        quantiles = self.model_.quantiles
-        middle = 0 if quantiles is None else quantiles.index(0.5)
-        return pd.DataFrame(values[..., middle], index=index, columns=self.column_names())
+        middle = values[..., self.model_.middle]
+        return pd.DataFrame(middle, index=index, columns=self.column_names())
 
     def _predict_quantiles(
         self, fh: ForecastingHorizon, X: pd.DataFrame | None, alpha: list[float]
@@ -417,6 +401,11 @@ class InformerForecaster(GuardedForecaster):
         if columns is not None:
             columns.check_step(next(iter(instances.values())))
         return instances
+
+    def read_horizon(self, fh: Fh) -> ForecastingHorizon:
+        """Make a horizon of what a user gives."""
+        step = next(iter(self._context.values())).step if self.is_fitted else None
+        return read_horizon(fh, self.cutoff, step)
 
     def _select(
         self, y: pd.DataFrame, X: pd.DataFrame | None, columns: Columns
@@ -461,7 +450,7 @@ class InformerForecaster(GuardedForecaster):
         from ._sktime_network import SharedNetwork
         from .darts import InformerModel
 
-        parameters = self._plain_parameters
+        parameters = self.get_params(deep=False)
         columns = make_columns(
             list(instances.values()),
             self.past_covariates or (),
@@ -668,9 +657,13 @@ class InformerForecaster(GuardedForecaster):
         if self.is_fitted:
             scales = {key: (one.center, one.scale) for key, one in self._context.items()}
         config = describe_network(network, scales)
-        parameters = {k: v for k, v in self._plain_parameters.items() if k not in OF_THE_MACHINE}
+        parameters = self.get_params(deep=False)
         config["class"] = type(self).__name__
-        config["parameters"] = {name: plain(name, value) for name, value in parameters.items()}
+        config["parameters"] = {
+            name: plain(name, value)
+            for name, value in parameters.items()
+            if name not in OF_THE_MACHINE
+        }
         write_directory(directory, config, network.model.model.state_dict())
 
     @classmethod
@@ -720,7 +713,7 @@ class InformerForecaster(GuardedForecaster):
             saved = {k: v for k, v in config["parameters"].items() if k not in OF_THE_MACHINE}
             saved = {k: tuple(v) if isinstance(v, list) else v for k, v in saved.items()}
             forecaster = cls(**{**saved, **kwargs})
-            parameters = forecaster._plain_parameters
+            parameters = forecaster.get_params(deep=False)
             training: dict[str, Any] = {"optimizer_kwargs": given_rate(parameters)}
             training["random_state"] = parameters["random_state"]
             network = restore_network(config, tensors, training)

@@ -142,7 +142,7 @@ replace(
     39,
     "the lowest quantile fed back in a roll-out",
     "test_sktime_steps.py::test_a_roll_out_goes_on_where_the_chunk_ends",
-    "chunk[..., self._middle]",
+    "chunk[..., self.middle]",
     "chunk[..., 0]",
 )
 
