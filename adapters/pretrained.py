@@ -52,6 +52,8 @@ NETWORK = {"likelihood", "add_encoders", "use_reversible_instance_norm", "output
 TRAINING = {"batch_size", "n_epochs", "early_stopping_patience"}
 RUNNING -= {"self", "kwargs", "input_chunk_length", "output_chunk_length", *NETWORK, *TRAINING}
 CHANGEABLE = RUNNING | TRAINING
+WEIGHTS_DTYPES = ("float16", "bfloat16", "float32", "float64")
+SAMPLE_DTYPES = ("float16", "float32", "float64")
 REMEDY = "Save the model again with `save_pretrained`, or copy the whole directory again."
 
 
@@ -165,15 +167,23 @@ def _restore_likelihood(described: dict[str, Any] | None) -> Any:
 
 def _sample(config: dict[str, Any]) -> TorchTrainingSample:
     """Make a training sample of the saved shapes that takes no memory."""
+    dtype = _choice("sample_dtype", config, SAMPLE_DTYPES)
     shapes = config["sample_shapes"].items()
-    zero = np.zeros((), config["sample_dtype"])
+    zero = np.zeros((), dtype)
     return TorchTrainingSample(
         **{name: shape and np.broadcast_to(zero, shape) for name, shape in shapes}
     )
 
 
 def _make_network(model: InformerModel, config: dict[str, Any]) -> Any:
-    return make_network(model).to(getattr(torch, config["weights_dtype"]))
+    dtype = _choice("weights_dtype", config, WEIGHTS_DTYPES)
+    return make_network(model).to(getattr(torch, dtype))
+
+
+def _choice(name: str, config: dict[str, Any], choices: tuple[str, ...]) -> str:
+    if config[name] not in choices:
+        raise ValueError(f"`{name}` must be one of {choices}; the file has {config[name]!r}.")
+    return str(config[name])
 
 
 def _check_layers(arguments: dict[str, Any], weights: Tensors) -> None:
@@ -245,14 +255,20 @@ def write_directory(directory: FilePath, config: dict[str, JSON], tensors: Tenso
     config = {"format": FORMAT, "format_version": VERSION, "libraries": _libraries(), **config}
     config["checksum"] = _checksum(config, content)
     text = json.dumps(config, indent=2, allow_nan=False) + "\n"
+    is_new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     files = {beside(folder / CONFIG): text.encode(), beside(folder / WEIGHTS): content}
-    with left_by_no_error(*files):
-        for new, one in files.items():
-            with new.open("xb") as file:  # follows no link
-                file.write(one)
-            flush(new)
-        beside(folder / CONFIG).replace(folder / CONFIG)
+    try:
+        with left_by_no_error(*files):
+            for new, one in files.items():
+                with new.open("xb") as file:  # follows no link
+                    file.write(one)
+                flush(new)
+            beside(folder / CONFIG).replace(folder / CONFIG)
+    except BaseException:
+        if is_new:
+            folder.rmdir()
+        raise
     # From here on the weights are found under either name.
     beside(folder / WEIGHTS).replace(folder / WEIGHTS)
 

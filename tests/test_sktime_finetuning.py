@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -99,9 +98,7 @@ def test_an_update_of_too_few_rows_to_train_is_used_for_the_forecast():
     y = noise()
     forecaster.fit(y[:4], fh=FH)
     before = weights(forecaster)
-    with pytest.warns(UserWarning, match="no series has the 7 rows") as caught:
-        forecaster.update(y[4:5])
-    assert [Path(warning.filename) for warning in caught] == [Path(__file__)]
+    forecaster.update(y[4:5])
     assert same_weights(before, weights(forecaster))
     pd.testing.assert_index_equal(forecaster.predict().index, y.index[5:8])
     forecaster.update(y[5:7])

@@ -19,7 +19,7 @@ METHODS = {
     "_get_varnames": [],
     "_get_columns": ["method", "kwargs"],
 }
-ATTRIBUTES = {"_y", "_X", "_cutoff", "_state", "_converter_store_y"}
+ATTRIBUTES = {"_y", "_X", "_state", "_converter_store_y"}
 # What sktime asks a subclass to write.
 CONTRACT = {
     *("_fit", "_predict", "_predict_quantiles", "_update", "_pretrain", "_pretrain_update"),

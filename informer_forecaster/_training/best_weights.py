@@ -12,6 +12,8 @@ from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
 
+from .windows import whole_of
+
 STRETCHES = 5
 
 Weights = dict[str, Tensor]
@@ -171,7 +173,7 @@ def are_finite(weights: Mapping[str, Tensor]) -> bool:
 def are_held_back(trainer: Trainer) -> bool:
     """Whether the windows that validate are some of those that the user gave to train on."""
     validating: Any = trainer.val_dataloaders
-    return hasattr(getattr(validating, "dataset", None), "whole")
+    return whole_of(getattr(validating, "dataset", None)) is not None
 
 
 def average_stretches(gains: Tensor) -> Tensor:

@@ -85,7 +85,7 @@ class TrainingWindows:
 
     def _read_whole(self, trainer: Trainer) -> None:
         """Of a part of a data set take the whole: what validates teaches the start as well."""
-        part, whole = self._dataset, getattr(self._dataset, "whole", None)
+        part, whole = self._dataset, whole_of(self._dataset)
         if whole is None:
             return
         chosen = {int(part.indices[index]) for index in self._indices}
@@ -130,6 +130,11 @@ class TrainingWindows:
                 )
             for batch in batches:
                 yield self._read(fold, self._trainer.strategy.batch_to_device(batch))
+
+
+def whole_of(dataset: object) -> Any:
+    """The windows among which a data set has some, as where others validate; None for all."""
+    return getattr(dataset, "whole", None)
 
 
 def _spacing(indices: list[int], most: int) -> int:
