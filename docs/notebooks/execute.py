@@ -27,8 +27,13 @@ PICTURES = HERE.parent / "figures"
 def run(path: Path) -> NotebookNode:
     """Run a notebook in an empty directory; what libraries log is left out of the outputs."""
     notebook = nbformat.read(path, as_version=4)
-    # Read when torch is imported: networks this small are slower on two threads than on one.
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    environment = {
+        # Networks this small are slower on two threads than on one.
+        "OMP_NUM_THREADS": "1",
+        **os.environ,
+        # Figures go into the notebook, whatever draws in the process that runs it.
+        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+    }
     with tempfile.TemporaryDirectory() as directory:
         NotebookClient(
             notebook,
@@ -36,7 +41,7 @@ def run(path: Path) -> NotebookNode:
             kernel_name="python3",
             record_timing=False,
             resources={"metadata": {"path": directory}},
-        ).execute()
+        ).execute(env=environment)
     for cell in notebook.cells:
         cell.metadata = NotebookNode()
         if cell.cell_type == "code":

@@ -39,7 +39,7 @@ draw from the generators of Python and numpy is theirs to restore.
 
 Every file is written under a hidden name, brought to the disk and renamed. A save that was killed
 leaves the old model or the new one; a save that failed leaves what was there and nothing else.
-Where the two files of a model were renamed half, the next `load` goes on with the new ones.
+A model has two files: where only one was renamed, the next `load` takes the new ones.
 
 | file | what finds damage |
 |---|---|
