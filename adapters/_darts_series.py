@@ -99,13 +99,11 @@ def check_columns(
             is_free = name == "series" and len(found) == len(expected) == 1
             if found != expected and not is_free:
                 what = "static covariates" if is_static else "components"
-                take = (
-                    "its table `static_covariates[[name, ...]]`" if is_static else "`[[name, ...]]`"
-                )
+                put = "`series.static_covariates[names]`" if is_static else f"`{argument}[names]`"
                 raise ValueError(
                     f"{label(argument, given[argument], position)} must have the {what} of the "
-                    f"training in their order, {_shown(expected)}; got {_shown(found)}. Take "
-                    f"{take}, or rename them."
+                    f"training in their order, {_shown(expected)}; got {_shown(found)}. Put them "
+                    f"in order by {put}, with a list of these names, or rename them."
                 )
 
 
