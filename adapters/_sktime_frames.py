@@ -14,7 +14,6 @@ from ._sktime_time import (
     TO_PERIOD,
     Step,
     Times,
-    calendar_of,
     check_kind,
     check_steps,
     is_whole,
@@ -26,7 +25,7 @@ from ._sktime_time import (
     step_of,
     to_stamps,
 )
-from .time_features import TimeFeatures
+from .time_features import TimeFeatures, features_of_length
 
 Key = tuple[Hashable, ...]
 Float64Array = npt.NDArray[np.float64]
@@ -335,12 +334,12 @@ def make_columns(
     tables = [rows for one in instances if (rows := one.between(0).X) is not None]
     X = pd.concat(tables) if tables else pd.DataFrame(index=first.y.index)
     center, scale = spread(X.to_numpy(dtype=np.float64), scaled)
+    step = length_of(first.y.index, first.step)
     calendar: tuple[str, ...] = ()
-    if time_features:
+    if time_features and step is not None:
         # Only features whose cycles come again in the data can be learnt from.
-        spans = [span for one in instances if (span := span_of(one.y.index, one.step))]
-        longest = max(spans) if spans and time_features != "all" else None
-        calendar = calendar_of(first.y.index, first.step, longest)
+        longest = max(span_of(one.y.index, one.step) for one in instances)
+        calendar = features_of_length(step, None if time_features == "all" else longest)
     return Columns(
         y=list(first.y.columns),
         past=[column for column in X.columns if column in past],
@@ -348,5 +347,5 @@ def make_columns(
         calendar=calendar,
         center=pd.Series(center, index=X.columns),
         scale=pd.Series(scale, index=X.columns),
-        step=length_of(first.y.index, first.step),
+        step=step,
     )

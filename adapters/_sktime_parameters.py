@@ -36,9 +36,9 @@ def architecture(parameters: Mapping[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in parameters.items() if k in ARCHITECTURE}
 
 
-def given_rate(parameters: Mapping[str, Any]) -> dict[str, float]:
-    """Pick the learning rate of the optimizer, where one is given."""
-    return {} if parameters["lr"] is None else {"lr": float(parameters["lr"])}
+def given_rate(rate: float | None) -> dict[str, float]:
+    """Arguments of the optimizer: its learning rate, where one is given."""
+    return {} if rate is None else {"lr": float(rate)}
 
 
 def complete_quantiles(quantiles: Iterable[float] | None) -> tuple[float, ...] | None:

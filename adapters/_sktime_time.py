@@ -12,7 +12,7 @@ import pandas as pd
 from sktime.forecasting.base import ForecastingHorizon
 from sktime.utils.validation.forecasting import check_fh
 
-from .time_features import features_of_length, usual_length
+from .time_features import usual_length
 
 Step = pd.offsets.BaseOffset | int
 Times: TypeAlias = "pd.Index[Any]"
@@ -174,17 +174,9 @@ def length_of(index: Times, step: Step) -> pd.Timedelta | None:
     return usual_length(to_stamps(labels_after(index, step, 14)))
 
 
-def span_of(index: Times, step: Step) -> pd.Timedelta | None:
-    """The time that a series takes, its last step included; None if it counts."""
-    if isinstance(step, int):
-        return None
+def span_of(index: Times, step: Step) -> pd.Timedelta:
+    """The time that a series takes, its last step included."""
     return to_stamps(labels_after(index, step, 1))[0] - to_stamps(index[:1])[0]
-
-
-def calendar_of(index: Times, step: Step, span: pd.Timedelta | None = None) -> tuple[str, ...]:
-    """Names of the calendar features that suit a step; none if it counts."""
-    length = length_of(index, step)
-    return () if length is None else features_of_length(length, span)
 
 
 # Horizons

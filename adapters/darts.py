@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from numbers import Integral
 from typing import Any, Literal, ParamSpec, Self, TypeAlias
 
-import pandas as pd
 import torch
 from darts import TimeSeries
 from darts.dataprocessing.encoders import SequentialEncoder
@@ -686,6 +685,5 @@ def _check_encoders(encoders: object) -> None:
         )
 
 
-# Darts' own loaders, among them those of ensembles and conformal models, refuse strange classes. To
-# Darts 0.48.0 the tables of static covariates are strange too.
-add_safe_globals([InformerModel, _InformerModule, TimeFeatures, pd.DataFrame, pd.Series])
+# Darts' own loaders, among them those of ensembles and conformal models, refuse strange classes.
+add_safe_globals([InformerModel, _InformerModule, TimeFeatures])

@@ -200,7 +200,7 @@ class InformerForecaster(GuardedForecaster):
         "python_dependencies": [
             "torch>=2.6",
             "pytorch-lightning",
-            ["darts>=0.48", "u8darts>=0.48"],
+            ["darts>=0.48.1", "u8darts>=0.48.1"],
         ],
         "y_inner_mtype": ["pd.DataFrame", "pd-multiindex", "pd_multiindex_hier"],
         "X_inner_mtype": ["pd.DataFrame", "pd-multiindex", "pd_multiindex_hier"],
@@ -402,11 +402,6 @@ class InformerForecaster(GuardedForecaster):
             columns.check_step(next(iter(instances.values())))
         return instances
 
-    def read_horizon(self, fh: Fh) -> ForecastingHorizon:
-        """Make a horizon of what a user gives."""
-        step = next(iter(self._context.values())).step if self.is_fitted else None
-        return read_horizon(fh, self.cutoff, step)
-
     def _select(
         self, y: pd.DataFrame, X: pd.DataFrame | None, columns: Columns
     ) -> tuple[pd.DataFrame, pd.DataFrame | None]:
@@ -450,7 +445,6 @@ class InformerForecaster(GuardedForecaster):
         from ._sktime_network import SharedNetwork
         from .darts import InformerModel
 
-        parameters = self.get_params(deep=False)
         columns = make_columns(
             list(instances.values()),
             self.past_covariates or (),
@@ -465,11 +459,11 @@ class InformerForecaster(GuardedForecaster):
             time_features=False,
             use_static_covariates=False,
             use_reversible_instance_norm=self.use_reversible_instance_norm,
-            batch_size=parameters["batch_size"],
-            optimizer_kwargs=given_rate(parameters),
-            early_stopping_patience=parameters["early_stopping_patience"],
-            random_state=parameters["random_state"],
-            **architecture(parameters),
+            batch_size=self.batch_size,
+            optimizer_kwargs=given_rate(self.lr),
+            early_stopping_patience=self.early_stopping_patience,
+            random_state=self.random_state,
+            **architecture(self.get_params(deep=False)),
         )
         network = SharedNetwork(columns, quantiles, model)
         self._train(network, instances.values(), self.n_epochs)
@@ -557,6 +551,11 @@ class InformerForecaster(GuardedForecaster):
         if set(names) == set(columns.y):
             table = table[:, [columns.y.index(name) for name in names]]
         return label_rows(labels, self._index_names), table
+
+    def read_horizon(self, fh: Fh) -> ForecastingHorizon:
+        """Make a horizon of what a user gives."""
+        step = next(iter(self._context.values())).step if self.is_fitted else None
+        return read_horizon(fh, self.cutoff, step)
 
     def _with_horizon(
         self, fh: ForecastingHorizon, X: pd.DataFrame | None
@@ -713,14 +712,11 @@ class InformerForecaster(GuardedForecaster):
             saved = {k: v for k, v in config["parameters"].items() if k not in OF_THE_MACHINE}
             saved = {k: tuple(v) if isinstance(v, list) else v for k, v in saved.items()}
             forecaster = cls(**{**saved, **kwargs})
-            parameters = forecaster.get_params(deep=False)
-            training: dict[str, Any] = {"optimizer_kwargs": given_rate(parameters)}
-            training["random_state"] = parameters["random_state"]
+            training: dict[str, Any] = {"optimizer_kwargs": given_rate(forecaster.lr)}
+            training["random_state"] = forecaster.random_state
             network = restore_network(config, tensors, training)
-            lengths = network.input_chunk_length, parameters["input_chunk_length"]
-            if len({*lengths}) > 1 or network.quantiles != complete_quantiles(
-                parameters["quantiles"]
-            ):
+            ours = forecaster.input_chunk_length, complete_quantiles(forecaster.quantiles)
+            if ours != (network.input_chunk_length, network.quantiles):
                 raise ValueError("the parameters must be those of the network; they are others.")
         forecaster.take_pretrained(network)
         return forecaster
