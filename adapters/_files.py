@@ -51,7 +51,7 @@ class SavedWholeModel(MixedCovariatesTorchModel):
             if Path(target).is_dir():
                 raise ValueError(f"`path` must name a file; {target!r} is a directory.")
         new, new_weights = beside(path), Path(f"{beside(path)}.ckpt")
-        with left_by_no_error(new, new_weights):
+        with without_leftovers(new, new_weights):
             self._write(str(new), clean)
             save_id = uuid.uuid4().hex
             for file in filter(Path.exists, (new, new_weights)):
@@ -178,8 +178,8 @@ def beside(path: FilePath) -> Path:
 
 
 @contextmanager
-def left_by_no_error(*files: Path) -> Iterator[None]:
-    """Remove files, or links that were planted in their place, before and after a failure."""
+def without_leftovers(*files: Path) -> Iterator[None]:
+    """Remove files, or links planted in their place, before the work and after an error."""
     try:
         for file in files:
             file.unlink(missing_ok=True)

@@ -26,7 +26,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from ._darts_private import declare_fitted, make_network
-from ._files import FilePath, beside, flush, left_by_no_error
+from ._files import FilePath, beside, flush, without_leftovers
 from .time_features import TimeFeatures
 
 if TYPE_CHECKING:
@@ -259,7 +259,7 @@ def write_directory(directory: FilePath, config: dict[str, JSON], tensors: Tenso
     folder.mkdir(parents=True, exist_ok=True)
     files = {beside(folder / CONFIG): text.encode(), beside(folder / WEIGHTS): content}
     try:
-        with left_by_no_error(*files):
+        with without_leftovers(*files):
             for new, one in files.items():
                 with new.open("xb") as file:  # follows no link
                     file.write(one)
