@@ -49,6 +49,10 @@ def test_the_finest_stride_stands_for_a_method(script):
     assert list(tables.pick(rows, "vic_elec", "informer")["mse"]) == [0.02]
     parts = tables.make_parts(rows, ["vic_elec"])
     assert "| vic_elec | 0.0300 | 0.0400 |  |  |  |  |" in parts
+    assert tables.make_mechanisms(rows, ["vic_elec"]) == ""
+    more = make_rows(script, ("vic_elec", "informer-full", None, 0, 5, 0.2, 0.05))
+    mechanisms = tables.make_mechanisms(pd.concat([rows, more]), ["vic_elec", "bike_hour"])
+    assert mechanisms.splitlines()[2:] == ["| vic_elec | 0.0300 | 0.0500 |  |"]
 
 
 @pytest.mark.parametrize(

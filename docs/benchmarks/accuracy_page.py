@@ -12,7 +12,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
-from covariate_tables import make_intervals, make_methods, make_parts, pick, title_of, write
+from covariate_tables import (
+    make_intervals,
+    make_mechanisms,
+    make_methods,
+    make_parts,
+    pick,
+    title_of,
+    write,
+)
 from covariates import RESULTS, read_rows
 from protocol import STANDARD_HORIZONS
 from results import read
@@ -183,6 +191,9 @@ def make_page(text: str, rows: Rows) -> str:
     """Put summary and tables between the marks of docs/accuracy.md."""
     parts = make_parts(rows.covariates, list(TASKS))
     parts = f"## What each part is worth\n\nTest mean squared error.\n\n{parts}" if parts else ""
+    mechanisms = make_mechanisms(rows.covariates, list(TASKS))
+    if mechanisms:
+        parts += f"\nThe default, and without one of the Informer's mechanisms:\n\n{mechanisms}"
     body = [
         make_summary(rows),
         f"## With covariates\n\n{make_informed(rows)}",

@@ -7,6 +7,11 @@ from covariate_methods import METHODS
 from tables import make_table
 
 PARTS = {"both": "informer", "start alone": "informer-start", "network alone": "informer-network"}
+MECHANISMS = {
+    "ProbSparse and distilling": "informer",
+    "full attention": "informer-full",
+    "no distilling": "informer-whole",
+}
 
 
 def title_of(method: str) -> str:
@@ -111,6 +116,17 @@ def make_parts(rows: pd.DataFrame, tasks: list[str]) -> str:
             lines.append([task, *cells])
     header = ["", *PARTS, *(f"{name}, no covariates" for name in PARTS)]
     return make_table(header, lines) if lines else ""
+
+
+def make_mechanisms(rows: pd.DataFrame, tasks: list[str]) -> str:
+    """Make the ablation of the mechanisms of the Informer, where one of them was left out."""
+    lines = []
+    for task in tasks:
+        stride = _common_stride(rows, task)
+        cells = [write(pick(rows, task, name, stride)["mse"]) for name in MECHANISMS.values()]
+        if any(cells[1:]):
+            lines.append([task, *cells])
+    return make_table(["", *MECHANISMS], lines) if lines else ""
 
 
 def _common_stride(rows: pd.DataFrame, task: str) -> int | None:
