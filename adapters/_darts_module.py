@@ -86,6 +86,7 @@ class _InformerModule(TrainingRecipe, PLForecastingModule):
         if self.optimizer_cls is torch.optim.Adam:
             acts = self.network.config.has_effects
             rate = LEARNING_RATE_OF_EFFECTS if acts else LEARNING_RATE
+            self.slows_down = acts and "lr" not in self.optimizer_kwargs
             self.optimizer_kwargs = {"lr": rate, **self.optimizer_kwargs}
         skip = self.network.lookback_skip
         moves = skip is not None and moves_with_the_series(self.likelihood)

@@ -207,6 +207,31 @@ def test_the_rate_warms_up_and_decays_over_the_steps_there_are(tiny_model, waves
         assert seen.rates[:5] == pytest.approx([0.02, 0.03994, 0.05963, 0.07891, 0.09755], rel=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("covariates", "options", "peak"),
+    [
+        (True, {}, 1.5e-3),
+        (True, {"optimizer_kwargs": {"lr": 3e-3}}, 3e-3),  # the user's own
+        (False, {}, 2e-4),
+    ],
+)
+def test_a_long_training_on_covariates_has_half_the_rate(
+    tiny_model, waves, monkeypatch, covariates, options, peak
+):
+    """Ten steps of a few windows here, two thousand else; what a short one has comes first."""
+    known = {"future_covariates": waves(seed=2)} if covariates else {}
+    rates = []
+    for longest in (10**6, 10):
+        monkeypatch.setattr("informer_forecaster._training.recipe.LONG_TRAINING", longest)
+        seen = Losses()
+        tiny_model(trainer={"callbacks": [seen]}, n_epochs=20, **options).fit(waves(), **known)
+        rates.append(max(seen.rates))
+    short = 3e-3 if covariates else 2e-4
+    factor = rates[0] / short
+    assert 0.9 < factor <= 1  # the cosine has begun where the warm-up ends
+    assert rates[1] == pytest.approx(peak * factor)
+
+
 def test_the_gradient_is_clipped_unless_the_trainer_says_otherwise(tiny_model, waves):
     """Waves of deviation 1000: the loss is in their units, and so are its gradients."""
     large = lambda **k: waves(**k) * 1000.0  # noqa: E731

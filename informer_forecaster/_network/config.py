@@ -17,7 +17,7 @@ PADDING_MODES = ("replicate", "circular")
 # Of Adam, in both adapters, and how many epochs. Where covariates act there is more to learn than a
 # linear map leaves, and the network may learn more freely.
 LEARNING_RATE = 2e-4
-LEARNING_RATE_OF_EFFECTS = 1.5e-3
+LEARNING_RATE_OF_EFFECTS = 3e-3
 N_EPOCHS = 10
 PATIENCE = 5
 SIZES = {"d_model": 16, "dim_feedforward": 64, "dropout": 0.3}
