@@ -35,12 +35,17 @@ from sktime.utils._testing.hierarchical import _make_hierarchical
 from informer_forecaster import InformerForecaster
 
 TINY = InformerForecaster.get_test_params()[0]
+PANDAS = tuple(map(int, pd.__version__.split(".")[:2]))
 FH = [1, 2, 3]
 # Capped chunks, and what sktime reports of the parts that it brings itself.
 pytestmark = [
     pytest.mark.filterwarnings("ignore:step .* of `fh` is beyond"),
     pytest.mark.filterwarnings("ignore::FutureWarning"),
 ]
+# sktime asks for pandas below 3. Its average of forecasters fails with 3.1, whatever they are.
+averages = pytest.mark.xfail(
+    PANDAS >= (3, 1), reason="sktime 1.2 averages along an axis unknown to pandas 3.1", strict=True
+)
 
 
 def make(**parameters):
@@ -126,6 +131,7 @@ def test_update_predict_moves_back_to_the_start_of_its_data(y):
     np.testing.assert_array_equal(forecasts.iloc[:, 0].dropna(), moved)
 
 
+@averages
 def test_selection_and_averages_of_forecasters(y):
     members = [("naive", NaiveForecaster(sp=12)), ("informer", make())]
     chosen = MultiplexForecaster(members, selected_forecaster="informer").fit(y, fh=FH)
@@ -192,6 +198,7 @@ def test_updates_can_be_refits(y):
     pd.testing.assert_series_equal(refitted, expected, check_exact=True)
 
 
+@averages
 def test_a_saved_pipeline_forecasts_the_same_numbers(y, tmp_path):
     pipeline = LogTransformer() * EnsembleForecaster([("a", make()), ("b", make(random_state=1))])
     pipeline.fit(y, fh=FH)
