@@ -135,7 +135,7 @@ replace(
     49,
     "a parameter of the training that does not reach it",
     "test_sktime_training.py::test_every_parameter_of_the_training_reaches_it",
-    'batch_size=parameters["batch_size"],',
+    "batch_size=self.batch_size,",
     "batch_size=32,",
 )
 replace(
