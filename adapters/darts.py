@@ -251,7 +251,7 @@ class InformerModel(LoadsWeights, SavedWholeModel):
             described in the documentation of Darts' `TransformerModel`. Unless you choose, the
             optimizer is Adam at a learning rate of ``3e-3`` where covariates act and ``2e-4``
             elsewhere (another `optimizer_cls` keeps its own), for 10 epochs; a training of more
-            than 2000 steps on covariates has ``1.5e-3``. The rate rises over the first 100 steps,
+            than 3000 steps on covariates has ``1.5e-3``. The rate rises over the first 100 steps,
             or a tenth of all if these are fewer, and falls to zero along half a cosine over the
             epochs (`lr_scheduler_cls` takes its place). The norm of the gradient is clipped at 1
             (``gradient_clip_val`` in `pl_trainer_kwargs`; 0 for no clipping).

@@ -138,7 +138,7 @@ class InformerForecaster(GuardedForecaster):
         Windows in a batch.
     lr : float or None
         Learning rate of Adam; ``None`` for 3e-3 where columns of `X` act (1.5e-3 in a
-        training of more than 2000 steps), and 2e-4 elsewhere.
+        training of more than 3000 steps), and 2e-4 elsewhere.
     early_stopping_patience : int or None
         Epochs without a better validation loss after which training stops, and goes back to the
         best weights. The last eighth of the windows of each series validates: the network does not

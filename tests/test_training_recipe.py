@@ -218,7 +218,7 @@ def test_the_rate_warms_up_and_decays_over_the_steps_there_are(tiny_model, waves
 def test_a_long_training_on_covariates_has_half_the_rate(
     tiny_model, waves, monkeypatch, covariates, options, peak
 ):
-    """Ten steps of a few windows here, two thousand else; what a short one has comes first."""
+    """Ten steps of a few windows here, three thousand else; what a short one has comes first."""
     known = {"future_covariates": waves(seed=2)} if covariates else {}
     rates = []
     for longest in (10**6, 10):

@@ -19,7 +19,7 @@ from .best_weights import FiniteWeights, KeepBestWeights
 WARM_UP_STEPS = 100  # at most; never more than a tenth of all steps
 # Measured where covariates act: a training of 10,000 steps validates better at half the rate that
 # one of 800 steps needs.
-LONG_TRAINING = 2000
+LONG_TRAINING = 3000
 GRADIENT_NORM = 1.0
 
 
@@ -37,7 +37,7 @@ class TrainingRecipe(LightningModule):
     Attributes
     ----------
     slows_down : bool
-        Whether a training of more than 2000 steps has half the learning rate.
+        Whether a training of more than 3000 steps has half the learning rate.
     """
 
     lr_scheduler_cls: Any
