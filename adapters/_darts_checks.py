@@ -113,6 +113,8 @@ def check_training(
             before + after,
             "input_chunk_length + output_chunk_shift + output_chunk_length",
         )
+        if calendar is not None:
+            check_one_path(f"{prefix}future_covariates", inputs[f"{prefix}future_covariates"])
         check_weights(f"{prefix}sample_weight", given.get(f"{prefix}sample_weight"))
         if model.considers_static_covariates:
             check_static_covariates(f"{prefix}series", target, largest)
@@ -189,6 +191,8 @@ def check_forecast(model: InformerModel, given: Arguments) -> None:
         return  # Darts names what is missing
     check_lists({**{name: given.get(name) for name in INPUTS}, "series": target})
     check_calendar("series", target, model._calendar)
+    if model._calendar is not None:
+        check_one_path("future_covariates", given.get("future_covariates"))
     stored = (model.past_covariate_series, model.future_covariate_series)
     for name, known in zip(INPUTS[1:], stored, strict=True):
         learnt, found = name in model._columns, given.get(name)
@@ -272,6 +276,17 @@ def check_type(name: str, given: TimeSeriesLike | None, *, required: bool = Fals
                 f"{label(name, given, position)} must be a Darts TimeSeries; got "
                 f"{type(one).__name__}. Convert it with `TimeSeries.from_series`, "
                 "`TimeSeries.from_dataframe` or `TimeSeries.from_values`."
+            )
+
+
+def check_one_path(name: str, given: TimeSeriesLike | None) -> None:
+    """Raise if covariates of several sample paths would join calendar features, which are one."""
+    for position, one in enumerate(as_list(given)):
+        if one.is_stochastic:
+            raise ValueError(
+                f"{label(name, given, position)} must be one path beside calendar features; "
+                f"got {one.n_samples} samples. Give its `mean()` or a quantile, or choose "
+                "`time_features=False`."
             )
 
 

@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from informer_forecaster._network.config import LARGEST_VALUE
+
 from ._sktime_time import (
     TO_PERIOD,
     Step,
@@ -101,17 +103,41 @@ def select_columns(
 
 
 def check_finite(table: pd.DataFrame, argument: str, name: str) -> None:
-    """Raise unless every value of ``table`` is a finite number."""
-    bad = ~np.isfinite(table.to_numpy(dtype=np.float64))
-    if bad.any():
-        row, column = np.argwhere(bad)[0]
+    """Raise unless every value of ``table`` is a finite number, and one that can be scaled."""
+    values = table.to_numpy(dtype=np.float64)
+    if not np.isfinite(values).all():
         # sktime's pipelines tell `y` and `X` apart.
         joint = "*" if argument == "y" else "**"
         raise ValueError(
-            f"`{argument}` must hold finite numbers; column {table.columns[column]!r} of {name} is "
-            f"{table.iloc[row, column]} at {table.index[row]}. Fill it first, for example with "
-            f"`Imputer() {joint} InformerForecaster(...)`."
+            f"`{argument}` must hold finite numbers; {_first(~np.isfinite(values), table, name)}. "
+            f"Fill it first, for example with `Imputer() {joint} InformerForecaster(...)`."
         )
+    _check_size(values, LARGEST_VALUE[64], table, argument, name)
+
+
+def narrow(values: Float64Array, table: pd.DataFrame, argument: str, name: str) -> Float32Array:
+    """Values of ``table`` in the units of the network, as 32-bit floats that are not too large."""
+    _check_size(values, LARGEST_VALUE[32], table, argument, name)
+    return values.astype(np.float32)
+
+
+def _check_size(
+    values: Float64Array, largest: float, table: pd.DataFrame, argument: str, name: str
+) -> None:
+    large = np.abs(values) > largest
+    if large.any():
+        raise ValueError(
+            f"`{argument}` must hold numbers of a magnitude up to {largest:.0e}, after scaling if "
+            f"there is a `scaler`; {_first(large, table, name)}. Use `scaler='standard'`, leave "
+            "out what is no measurement, or choose another unit."
+        )
+
+
+def _first(bad: npt.NDArray[np.bool_], table: pd.DataFrame, name: str) -> str:
+    """Name the first value of ``table`` that is ``bad``."""
+    row, column = np.argwhere(bad)[0]
+    value = table.iloc[row, column]
+    return f"column {table.columns[column]!r} of {name} is {value} at {table.index[row]}"
 
 
 def spread(values: Float64Array, scaled: bool) -> tuple[Float64Array, Float64Array]:
@@ -282,7 +308,7 @@ class Columns:
             calendar = TimeFeatures(self.calendar)(to_stamps(later)).astype(np.float32)
             future = calendar if future is None else np.concatenate([future, calendar], axis=1)
         padding = ((max(rows - len(labels), 0), 0), (0, 0))
-        found = (target.astype(np.float32), past, future)
+        found = (narrow(target, instance.y, "y", instance.name), past, future)
         filled = (None if one is None else np.pad(one, padding, mode="edge") for one in found)
         return Arrays(*filled)  # type: ignore[arg-type]
 
@@ -304,7 +330,7 @@ class Columns:
                 "ahead in `past_covariates`."
             )
         values = ((rows.reindex(known).reindex(labels).ffill() - self.center) / self.scale)[columns]
-        return values.to_numpy(dtype=np.float32)
+        return narrow(values.to_numpy(dtype=np.float64), values, "X", instance.name)
 
     def check_step(self, instance: Instance) -> None:
         """Raise unless a series has a step of the length that calendar features were trained on.

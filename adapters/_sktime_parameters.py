@@ -116,11 +116,9 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
     check_choice("time_features", parameters["time_features"], TIME_FEATURES)
     check_choice("fit_after_pretrain", parameters["fit_after_pretrain"], AFTER_PRETRAIN)
     _check_quantiles(parameters["quantiles"])
-    if "max_epochs" in (parameters["pl_trainer_kwargs"] or ()):
-        raise ValueError(
-            "`pl_trainer_kwargs` must not hold 'max_epochs'; got "
-            f"{parameters['pl_trainer_kwargs']!r}. Use `n_epochs` and `update_epochs`."
-        )
+    _check_seed(parameters["random_state"])
+    _check_past_covariates(parameters["past_covariates"])
+    _check_trainer(parameters["pl_trainer_kwargs"])
 
 
 def _check_rate(rate: object) -> None:
@@ -138,4 +136,33 @@ def _check_quantiles(quantiles: object) -> None:
         raise ValueError(
             "`quantiles` must be a tuple of numbers between 0 and 1 with at least one other than "
             f"0.5, or None for point forecasts only; got {quantiles!r}."
+        )
+
+
+def _check_seed(seed: object) -> None:
+    if seed is None or isinstance(seed, np.random.RandomState):
+        return
+    if check_integer("random_state", seed, 0) >= 2**32:
+        raise ValueError(f"`random_state` must be below 2 ** 32; got {seed!r}.")
+
+
+def _check_past_covariates(columns: object) -> None:
+    if columns is not None and not isinstance(columns, tuple | list):
+        raise ValueError(
+            "`past_covariates` must be a tuple of columns of `X`, or None; got "
+            f"{columns!r}. For a single column write ({columns!r},)."
+        )
+
+
+def _check_trainer(arguments: object) -> None:
+    if arguments is None:
+        return
+    if not isinstance(arguments, Mapping):
+        raise ValueError(
+            f"`pl_trainer_kwargs` must be a dict of Lightning trainer arguments; got {arguments!r}."
+        )
+    if "max_epochs" in arguments:
+        raise ValueError(
+            "`pl_trainer_kwargs` must not hold 'max_epochs'; got "
+            f"{arguments['max_epochs']!r}. Use `n_epochs` and `update_epochs`."
         )

@@ -649,9 +649,10 @@ def _check_arguments(arguments: Arguments) -> None:
     shift = "output_chunk_shift"
     arguments[shift] = check_integer(shift, arguments[shift], 0)
     counts = {"batch_size": 1, "n_epochs": 0, "early_stopping_patience": 1}
-    for name, minimum in counts.items():
-        if arguments.get(name) is not None:
-            arguments[name] = check_integer(name, arguments[name], minimum)
+    if arguments["early_stopping_patience"] is None:
+        del counts["early_stopping_patience"]
+    for name in counts.keys() & arguments.keys():
+        arguments[name] = check_integer(name, arguments[name], counts[name])
     _check_training(arguments)
     likelihood = arguments.get("likelihood")
     if likelihood is not None and not isinstance(likelihood, Likelihood):

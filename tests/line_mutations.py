@@ -80,7 +80,8 @@ replace(
     "time zones read as UTC",
     f"{LABELS}::test_the_calendar_is_that_of_the_time_zone",
     "if isinstance(index, pd.PeriodIndex) else index\n    assert",
-    "if isinstance(index, pd.PeriodIndex) else in_zone(index, 'UTC')\n    assert",
+    "if isinstance(index, pd.PeriodIndex) else index.tz_convert('UTC') if index.tz else index\n"
+    "    assert",
 )
 replace(
     42,

@@ -133,7 +133,7 @@ def start_with_raw_values(patch: MonkeyPatch) -> None:
 def refit_scaler(patch: MonkeyPatch) -> None:
     def change(extend, self, *args):
         longer = extend(self, *args)
-        return longer.scaled_by(len(longer.y))
+        return longer.rescaled()
 
     wrap(patch, Instance, "extend", change)
 
