@@ -99,8 +99,11 @@ def test_sample_paths_beside_calendar_features_are_refused(tiny_model, waves):
     """Darts cannot join them: calendar features are one path."""
     one = waves(60)
     paths = one.with_values(np.repeat(one.all_values(), 3, axis=2))
-    with pytest.raises(ValueError, match="dimension"):
+    rule = "`future_covariates` must be one path beside calendar features; got 3 samples"
+    with pytest.raises(ValueError, match=rule):
         tiny_model().fit(waves(), future_covariates=paths)
+    with pytest.raises(ValueError, match=rule):
+        tiny_model().fit(waves(), future_covariates=one).predict(4, future_covariates=paths)
     tiny_model(time_features=False).fit(waves(), future_covariates=paths)
 
 
