@@ -648,11 +648,12 @@ def _check_arguments(arguments: Arguments) -> None:
         )
     shift = "output_chunk_shift"
     arguments[shift] = check_integer(shift, arguments[shift], 0)
-    counts = {"batch_size": 1, "n_epochs": 0, "early_stopping_patience": 1}
-    if arguments["early_stopping_patience"] is None:
-        del counts["early_stopping_patience"]
-    for name in counts.keys() & arguments.keys():
-        arguments[name] = check_integer(name, arguments[name], counts[name])
+    for name, minimum in (("batch_size", 1), ("n_epochs", 0)):
+        if name in arguments:
+            arguments[name] = check_integer(name, arguments[name], minimum)
+    patience = "early_stopping_patience"
+    if arguments[patience] is not None:
+        arguments[patience] = check_integer(patience, arguments[patience], 1)
     _check_training(arguments)
     likelihood = arguments.get("likelihood")
     if likelihood is not None and not isinstance(likelihood, Likelihood):
