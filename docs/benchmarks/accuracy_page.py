@@ -66,7 +66,7 @@ LEGEND = """\
 Lower is better, the best method first. A rate is the learning rate that validated best.
 [Protocol](../accuracy.md#protocol).
 """
-MECHANISMS = """\
+ON_MECHANISMS = """\
 The default, and without one of the Informer's mechanisms. Patches leave 16 tokens of 336 steps, for
 which ProbSparse attention is exact, so full attention is the same. Distilling, which halves them,
 saves a tenth of the time and costs accuracy: `distil=False` is worth a try.
@@ -198,7 +198,7 @@ def make_page(text: str, rows: Rows) -> str:
     parts = f"## What each part is worth\n\nTest mean squared error.\n\n{parts}" if parts else ""
     mechanisms = make_mechanisms(rows.covariates, list(TASKS))
     if mechanisms:
-        parts += f"\n{MECHANISMS}\n{mechanisms}"
+        parts += f"\n{ON_MECHANISMS}\n{mechanisms}"
     body = [
         make_summary(rows),
         f"## With covariates\n\n{make_informed(rows)}",

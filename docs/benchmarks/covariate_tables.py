@@ -104,29 +104,25 @@ def make_intervals(rows: pd.DataFrame, task: str) -> str:
 
 
 def make_parts(rows: pd.DataFrame, tasks: list[str]) -> str:
-    """Make the ablation: start, network or both, with and without covariates, at one stride."""
-    lines = []
-    for task in tasks:
-        cells = []
-        stride = _common_stride(rows, task)
-        for suffix in ("", "-blind"):
-            found = [pick(rows, task, name + suffix, stride) for name in PARTS.values()]
-            cells += [write(one["mse"]) for one in found]
-        if any(cells):
-            lines.append([task, *cells])
-    header = ["", *PARTS, *(f"{name}, no covariates" for name in PARTS)]
-    return make_table(header, lines) if lines else ""
+    """Make the ablation: start, network or both, with and without covariates."""
+    blind = {f"{title}, no covariates": f"{name}-blind" for title, name in PARTS.items()}
+    return _make_ablation(rows, tasks, {**PARTS, **blind})
 
 
 def make_mechanisms(rows: pd.DataFrame, tasks: list[str]) -> str:
-    """Make the ablation of the mechanisms of the Informer, where one of them was left out."""
+    """Make the ablation of the mechanisms of the Informer."""
+    return _make_ablation(rows, tasks, MECHANISMS)
+
+
+def _make_ablation(rows: pd.DataFrame, tasks: list[str], methods: dict[str, str]) -> str:
+    """Compare methods at one stride, where another than the first was run; empty without any."""
     lines = []
     for task in tasks:
         stride = _common_stride(rows, task)
-        cells = [write(pick(rows, task, name, stride)["mse"]) for name in MECHANISMS.values()]
+        cells = [write(pick(rows, task, name, stride)["mse"]) for name in methods.values()]
         if any(cells[1:]):
             lines.append([task, *cells])
-    return make_table(["", *MECHANISMS], lines) if lines else ""
+    return make_table(["", *methods], lines) if lines else ""
 
 
 def _common_stride(rows: pd.DataFrame, task: str) -> int | None:
