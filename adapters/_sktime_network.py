@@ -21,11 +21,13 @@ import torch
 from darts import TimeSeries
 from tqdm.auto import tqdm  # type: ignore[import-untyped]
 
+from informer_forecaster._files.directory import JSON, Tensors, plain
+
 from ._darts_checks import lacks_device
 from ._sktime_frames import Arrays, Columns, Float32Array, Float64Array, Instance, Key
 from ._sktime_time import Positions, labels_after
 from .darts import InformerModel
-from .pretrained import JSON, Tensors, describe, plain, restore
+from .pretrained import describe, restore
 
 if TYPE_CHECKING:
     from informer_forecaster.explain import Explanation

@@ -24,6 +24,7 @@ from darts.utils.data.torch_datasets.utils import TorchTrainingSample
 from darts.utils.likelihood_models.base import Likelihood
 from darts.utils.serialization import add_safe_globals
 
+from informer_forecaster._files.directory import write_directory
 from informer_forecaster._network import InformerConfig
 from informer_forecaster._network.config import (
     ARCHITECTURE,
@@ -49,6 +50,7 @@ from ._darts_checks import (
     check_windows,
     warn_of_equal_paths,
 )
+from ._darts_files import SavedWholeModel
 from ._darts_module import _InformerModule, moves_with_the_series
 from ._darts_private import LoadsWeights
 from ._darts_series import (
@@ -61,8 +63,7 @@ from ._darts_series import (
     hold_back,
     suitable_features,
 )
-from ._files import SavedWholeModel
-from .pretrained import describe, load_model, write_directory
+from .pretrained import describe, load_model
 from .time_features import TIME_FEATURES, FloatArray, TimeFeatures
 
 Backtest: TypeAlias = TimeSeries | list[TimeSeries] | list[list[TimeSeries]]

@@ -53,9 +53,9 @@ from ._sktime_time import (
 )
 
 if TYPE_CHECKING:
+    from informer_forecaster._files.archives import FilePath
     from informer_forecaster.explain import Explanation
 
-    from ._files import FilePath
     from ._sktime_network import SharedNetwork
 
 
@@ -590,7 +590,7 @@ class InformerForecaster(GuardedForecaster):
         """Save to memory, or all or nothing to ``path`` + ``.zip``; parameters as in sktime."""
         if not isinstance(path, str | Path):
             return super().save(path, serialization_format)
-        from ._files import flush
+        from informer_forecaster._files.archives import flush
 
         archive = Path(f"{path}.zip")
         with TemporaryDirectory(dir=archive.parent, prefix=".", suffix=".new") as folder:
@@ -608,7 +608,7 @@ class InformerForecaster(GuardedForecaster):
         ValueError
             If the archive is damaged.
         """
-        from ._files import check_archive
+        from informer_forecaster._files.archives import check_archive
 
         check_archive(serial)
         return super().load_from_path(serial)
@@ -645,8 +645,9 @@ class InformerForecaster(GuardedForecaster):
         >>> loaded.fit(y, fh=range(1, 13)).predict().equals(y_pred)
         True
         """
+        from informer_forecaster._files.directory import plain, write_directory
+
         from ._sktime_network import describe_network
-        from .pretrained import plain, write_directory
 
         network = getattr(self, "model_", None) or getattr(self, "pretrained_model_", None)
         if network is None:
@@ -699,8 +700,9 @@ class InformerForecaster(GuardedForecaster):
         --------
         See :meth:`save_pretrained`.
         """
+        from informer_forecaster._files.directory import read_directory, reported
+
         from ._sktime_network import restore_network
-        from .pretrained import read_directory, reported
 
         changeable = AFTER_TRAINING | OF_THE_MACHINE
         for name in kwargs.keys() - changeable:

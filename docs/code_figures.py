@@ -22,6 +22,7 @@ BEGIN, END = "<!-- written by docs/code_figures.py -->", "<!-- to here -->"
 FOLDERS = (
     "informer_forecaster/_network",
     "informer_forecaster/_training",
+    "informer_forecaster/_files",
     "informer_forecaster/explain",
     "adapters",
 )

@@ -1,6 +1,6 @@
-"""Five layers, each of which knows only those below it: read from the sources alone.
+"""Six layers, each of which knows only those below it: read from the sources alone.
 
-network <- training <- Darts adapter <- explanations <- sktime adapter
+network <- training, files <- Darts adapter <- explanations <- sktime adapter
 """
 
 from __future__ import annotations
@@ -29,11 +29,12 @@ class Layer(NamedTuple):
 
 NETWORK = frozenset({"torch"})
 TRAINING = NETWORK | {"pytorch_lightning"}
-DARTS = TRAINING | {"darts", "numpy", "pandas", "safetensors", "sklearn"}
+DARTS = TRAINING | {"darts", "numpy", "pandas", "sklearn"}
 # From below to above; of two prefixes the longer one counts.
 LAYERS = (
     Layer("network", ("_network",), NETWORK),
     Layer("training", ("_training",), TRAINING),
+    Layer("files", ("_files",), NETWORK | {"safetensors"}),
     Layer("darts", ("adapters",), DARTS),
     Layer("explain", ("explain",), DARTS | {"matplotlib"}),
     Layer(

@@ -1,21 +1,14 @@
-"""Private: models whose files are written whole, and opened only if they are intact.
-
-The zip archives of torch and sktime carry a checksum of each entry, which torch does not look at.
-They are pickles: who loads one runs what its writer put in.
-"""
+"""Private: a Darts model whose files are written whole, and opened only if they are intact."""
 
 from __future__ import annotations
 
-import os
 import pickle
 import threading
 import uuid
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile, ZipFile
 
 import pytorch_lightning as pl
 from darts.models.forecasting.torch_forecasting_model import (
@@ -26,10 +19,18 @@ from darts.models.forecasting.torch_forecasting_model import (
     TorchForecastingModel,
 )
 
+from informer_forecaster._files.archives import (
+    beside,
+    check_archive,
+    finish_save,
+    mark,
+    mark_of,
+    without_leftovers,
+)
+
 from ._darts_checks import Arguments, arguments_of
 from ._darts_private import default_path, newest_checkpoint
 
-FilePath = str | os.PathLike[str]
 # Torch keeps for all threads which classes a file may hold: one load would refuse those of another.
 _loading = threading.RLock()
 
@@ -166,77 +167,3 @@ def _refusals_of(name: str) -> Iterator[None]:
             yield
     except (RuntimeError, pickle.UnpicklingError) as error:
         raise ValueError(f"{name!r} cannot be loaded: {error}") from error
-
-
-# Archives
-
-
-def beside(path: FilePath) -> Path:
-    """Name the file that is written first and then renamed to ``path``; hidden, in its folder."""
-    path = Path(path)
-    return path.with_name(f".{path.name}.new")
-
-
-@contextmanager
-def without_leftovers(*files: Path) -> Iterator[None]:
-    """Remove files, or links planted in their place, before the work and after an error."""
-    try:
-        for file in files:
-            file.unlink(missing_ok=True)
-        yield
-    except BaseException:
-        for file in files:
-            file.unlink(missing_ok=True)
-        raise
-
-
-def flush(path: FilePath) -> None:
-    """Bring a file to the disk, so that its new name never stands for half of it."""
-    with Path(path).open("rb") as file:
-        os.fsync(file.fileno())
-
-
-def mark(path: FilePath, save_id: str) -> None:
-    """Write the id of a save into an archive: two files that share it belong together."""
-    with ZipFile(path, "a") as archive:
-        archive.comment = save_id.encode()
-    flush(path)
-
-
-def mark_of(path: FilePath) -> bytes | None:
-    """Read the id of a save; None where the archive is missing or no archive."""
-    try:
-        with ZipFile(path) as archive:
-            return archive.comment
-    except (OSError, BadZipFile):
-        return None
-
-
-def finish_save(path: FilePath, partner: FilePath) -> None:
-    """Give ``path`` its content where a save was interrupted after ``partner`` had its new one."""
-    new, wanted = beside(path), mark_of(partner)
-    if wanted and wanted == mark_of(new) and wanted != mark_of(path):
-        new.replace(path)
-
-
-def check_archive(path: FilePath) -> None:
-    """Raise if a file is there and is no archive, or not as it was written.
-
-    Raises
-    ------
-    ValueError
-        If a checksum differs or the archive cannot be read.
-    """
-    if not Path(path).exists():
-        return  # whoever opens the file says that it is missing
-    try:
-        with ZipFile(path) as archive:
-            damaged = archive.testzip()
-        reason = f"the checksum of {damaged!r} differs"
-    except (BadZipFile, EOFError, NotImplementedError, OSError, RuntimeError, zlib.error) as error:
-        damaged, reason = "all", str(error)
-    if damaged is not None:
-        raise ValueError(
-            f"{os.fspath(path)!r} must be a whole archive that torch or sktime wrote; {reason}. It "
-            "is cut short, damaged or something else: take another copy."
-        )
