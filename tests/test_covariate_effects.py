@@ -70,6 +70,19 @@ def test_series_of_other_sizes_have_effects_in_their_own_unit(tiny_model):
         assert error(model, one, future_covariates=known) < 3.0 * factor
 
 
+def test_effects_grow_with_a_series_that_grows(tiny_model):
+    """A share of sales is lost on a holiday; sales double within a year."""
+    draw, length = random(), 600
+    days = (draw.random(length) < 0.08).astype(float)
+    level = 2 ** (np.arange(length) / 350) * (1 - 0.7 * days)
+    weeks = 1 + 0.3 * np.sin(2 * np.pi * np.arange(length) / 7)
+    series = table(level * weeks * (1 + 0.02 * draw.normal(size=length)))
+    model = tiny_model(28, 4, n_epochs=0, trainer=WHOLE)
+    model.fit(series[:420], future_covariates=table(days))
+    # With holidays of one size it would be 0.096.
+    assert error(model, series, start=420, future_covariates=table(days)) < 0.08
+
+
 def test_a_curve_and_a_cycle_are_found(tiny_model):
     """Quadratic in a temperature, and the more so in the afternoon."""
     draw, length = random(), 1200

@@ -29,7 +29,7 @@ class CovariateEffects(nn.Module):
     that lasts does; where it takes many values, by lines that bend at quantiles; and all of this by
     the hour, the weekday and the season, as harmonics of the calendar. A past covariate acts by its
     last steps. An effect is in units of the deviation of the training windows, or of the window
-    where series differ in size.
+    where it grows with that.
 
     Parameters
     ----------

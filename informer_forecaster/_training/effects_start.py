@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from itertools import product
 from typing import Any, NamedTuple
@@ -34,8 +35,6 @@ STEPS_OF_A_COLUMN = 2
 # A cycle of more values than this is a season, of which few were seen: two harmonics.
 LONGEST_DAY = 24
 SEASON_HARMONICS = 2
-# Where deviations differ by more from one stretch of the windows to another, they are no unit.
-LARGEST_RATIO = 2.0
 
 
 class Columns(NamedTuple):
@@ -66,7 +65,7 @@ class EffectsStart:
         self.effects, self._reduce = effects, reduce
         self._windows = windows
         with torch.no_grad():
-            effects.unit.copy_(self._unit())
+            effects.unit.copy_(self._deviation())
             self._set_scales()
         self._windows = windows.thinned(max(FEWEST_WINDOWS, MOST_STEPS // effects.horizon))
         self.columns = self._choose_columns()
@@ -103,18 +102,14 @@ class EffectsStart:
         """Average over the processes."""
         return self._reduce(value) / self._reduce(torch.ones_like(value))
 
-    def _unit(self) -> Tensor:
-        """Deviation of the training windows ``(C,)``; zeros where stretches of them differ."""
-        sums = self.effects.unit.new_zeros(FOLDS, 2, len(self.effects.unit))
+    def _deviation(self) -> Tensor:
+        """Deviation of the training windows ``(C,)``."""
+        sums = self.effects.unit.new_zeros(2, len(self.effects.unit))
         for batch in self._windows:
             variances = batch.inputs.target.var(1, correction=0)
-            sums[batch.fold] += torch.stack([variances.sum(0), torch.ones_like(variances).sum(0)])
-        variances, counts = self._reduce(sums).unbind(1)
-        seen = counts[:, 0] > 0
-        by_fold = (variances[seen] / counts[seen]).sqrt()
-        if bool((by_fold.amax(0) > LARGEST_RATIO * by_fold.amin(0)).any()):
-            return torch.zeros_like(self.effects.unit)
-        return (variances.sum(0) / counts.sum(0).clamp(min=1)).sqrt()
+            sums += torch.stack([variances.sum(0), torch.ones_like(variances).sum(0)])
+        variances, counts = self._reduce(sums).unbind()
+        return (variances / counts.clamp(min=1)).sqrt()
 
     def _set_scales(self) -> None:
         """Set center, scale, knots and cycles to those of the training windows."""
@@ -237,25 +232,49 @@ class EffectsStart:
 def fit_start(
     windows: TrainingWindows, norm: Any, effects: CovariateEffects | None, reduce: Reduce
 ) -> LinearForecast | None:
-    """Fit effects of covariates and the map from the look-back in turns; arguments as for both."""
+    """Fit effects of covariates and the map from the look-back in turns; arguments as for both.
+
+    An effect is as large in every window, or grows with the deviation of its window: the unit that
+    is expected to forecast better.
+    """
     if effects is None:
         return fit_linear_map(windows, norm, None, reduce)
     sample = windows.sample(_num_windows(windows))
     start = EffectsStart(sample, effects, reduce)
-    if len(start.columns.functions):
-        plain = fit_linear_map(sample, norm, effects, reduce)
-        found = None
-        # In turns: what is left of a step by the map is no longer like what is left of its
-        # neighbours.
-        for _ in range(ROUNDS):
-            start.fit(found)
-            found = fit_linear_map(sample, norm, effects, reduce)
-        if plain is None or found is None or not found.loss < plain.loss:
-            torch.nn.init.zeros_(effects.weight)
+    attempts = []
+    for unit in (effects.unit.clone(), torch.zeros_like(effects.unit)):
+        effects.unit.copy_(unit)
+        loss = _fit_in_turns(start, sample, norm, effects, reduce)
+        attempts.append((loss, unit, effects.weight.detach().clone()))
+    _, unit, weight = min(attempts, key=lambda attempt: attempt[0])
+    with torch.no_grad():
+        effects.unit.copy_(unit)
+        effects.weight.copy_(weight)
     found = fit_linear_map(windows, norm, effects, reduce)
     if found is not None:
         effects.set_lags(found.lags)
     return found
+
+
+def _fit_in_turns(
+    start: EffectsStart, sample: Sample, norm: Any, effects: CovariateEffects, reduce: Reduce
+) -> float:
+    """Fit the effects in the unit that they have; give the loss to expect with them."""
+    torch.nn.init.zeros_(effects.weight)
+    plain = fit_linear_map(sample, norm, effects, reduce)
+    if plain is None:
+        return math.inf
+    if not len(start.columns.functions):
+        return plain.loss
+    found: LinearForecast | None = None
+    # In turns: what is left of a step by the map is no longer like what is left of its neighbours.
+    for _ in range(ROUNDS):
+        start.fit(found)
+        found = fit_linear_map(sample, norm, effects, reduce)
+    if found is None or not found.loss < plain.loss:
+        torch.nn.init.zeros_(effects.weight)
+        return plain.loss
+    return found.loss
 
 
 def _num_windows(windows: TrainingWindows) -> int:
