@@ -96,6 +96,18 @@ def test_a_curve_and_a_cycle_are_found(tiny_model):
     assert error(model, series, start=900, future_covariates=known) < 0.35 * values.std()
 
 
+@pytest.mark.parametrize("later", [-1, 2, 7])
+def test_an_effect_on_another_day_is_found(tiny_model, later):
+    """Sales before a holiday, or after an advertisement, which do nothing on the day itself."""
+    draw = random()
+    days = (draw.random(LENGTH) < 0.1) * draw.uniform(1, 5, LENGTH)
+    values = 50 + 4 * np.roll(days, later) + draw.normal(size=LENGTH)
+    series, known = table(values), table(days)
+    model = tiny_model(n_epochs=0, trainer=WHOLE)
+    model.fit(series[:240], future_covariates=known)
+    assert error(model, series, future_covariates=known) < 1.2
+
+
 def test_an_effect_that_lasts_is_found(tiny_model):
     """The series follows an average of the days before, which no single day shows."""
     draw = random()

@@ -14,6 +14,8 @@ from .lookback_skip import fit_to_lengths
 
 # Steps after which half of a lasting effect is left.
 HALF_LIVES = (6, 24, 96)
+# Steps after which a covariate acts: the day before a holiday, or an advertisement of last week.
+SHIFTS = (-1, 1, 2, 3, 4, 5, 6, 7)
 NUM_KNOTS = 4
 NUM_HARMONICS = 6
 # Steps that are averaged in one product.
@@ -25,11 +27,11 @@ MOST_LAGS = 48
 class CovariateEffects(nn.Module):
     """Effects of known-future and past covariates on the level of a series, linear in its weights.
 
-    A known-future covariate acts by its value and by averages of the values before it, as weather
-    that lasts does; where it takes many values, by lines that bend at quantiles; and all of this by
-    the hour, the weekday and the season, as harmonics of the calendar. A past covariate acts by its
-    last steps. An effect is in units of the deviation of the training windows, or of the window
-    where it grows with that.
+    A known-future covariate acts by its value, by each of the seven values before it and by the
+    next one, and by averages of the values before it, as weather that lasts does; where it takes
+    many values, by lines that bend at quantiles; and all of this by the hour, the weekday and the
+    season, as harmonics of the calendar. A past covariate acts by its last steps. An effect is in
+    units of the deviation of the training windows, or of the window where it grows with that.
 
     Parameters
     ----------
@@ -67,8 +69,10 @@ class CovariateEffects(nn.Module):
         self.register_buffer("past_scale", torch.ones(config.num_past_covariates))
         # Of the training windows; zero for that of each window.
         self.register_buffer("unit", torch.ones(config.num_targets))
-        functions = 1 + curves * (1 + NUM_KNOTS), 1 + calendar * 2 * NUM_HARMONICS
-        self.weight = nn.Parameter(torch.zeros(config.num_targets, *functions), requires_grad=False)
+        functions = 1 + curves * (1 + NUM_KNOTS) + self.num_columns * len(SHIFTS)
+        waves = 1 + calendar * 2 * NUM_HARMONICS
+        shape = config.num_targets, functions, waves
+        self.weight = nn.Parameter(torch.zeros(shape), requires_grad=False)
         lags = min(config.input_chunk_length, MOST_LAGS)
         self.lag_weight = nn.Parameter(
             torch.zeros(1, config.num_past_covariates, self.horizon, lags), requires_grad=False
@@ -138,7 +142,9 @@ class CovariateEffects(nn.Module):
         angles = 2 * math.pi * self.stretch * calendar
         turns = torch.arange(1, NUM_HARMONICS + 1, device=future.device) * angles.unsqueeze(3)
         waves = torch.stack([turns.sin(), turns.cos()], dim=4).flatten(2)
-        return torch.cat([constant, curves, bent], dim=2), torch.cat([constant, waves], dim=2)
+        shifted = shift(curves[..., : self.num_columns])
+        functions = torch.cat([constant, curves, bent, shifted], dim=2)
+        return functions, torch.cat([constant, waves], dim=2)
 
     def curves(self, columns: Tensor) -> Tensor:
         """Values of the columns ``(B, T, U)`` in units, and their averages: ``(B, T, 4U)``."""
@@ -158,6 +164,23 @@ class CovariateEffects(nn.Module):
         if len(self.lag_weight) != num_maps:
             shape = num_maps, *self.lag_weight.shape[1:]
             self.lag_weight.data = self.lag_weight.new_zeros(shape)
+
+
+def shift(values: Tensor) -> Tensor:
+    """Values ``(B, T, U)`` of other steps, those of `SHIFTS` before: ``(B, T, 8U)``.
+
+    Beyond either end its value is taken to stand for ever.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from informer_forecaster._network.effects import shift
+    >>> shift(torch.tensor([[[1.0], [2.0], [3.0]]]))[0, :, :3].tolist()
+    [[2.0, 1.0, 1.0], [3.0, 1.0, 1.0], [3.0, 2.0, 1.0]]
+    """
+    steps = torch.arange(values.shape[1], device=values.device).unsqueeze(1)
+    at = steps - torch.tensor(SHIFTS, device=values.device)  # (T, 8)
+    return values[:, at.clamp(0, values.shape[1] - 1)].flatten(2)
 
 
 def average_before(values: Tensor, half_life: int) -> Tensor:

@@ -14,6 +14,7 @@ from informer_forecaster._network.effects import (
     HALF_LIVES,
     NUM_HARMONICS,
     NUM_KNOTS,
+    SHIFTS,
     CovariateEffects,
 )
 
@@ -142,24 +143,26 @@ class EffectsStart:
                 yield batch.inputs.future[..., : self.effects.num_columns]
 
     def _choose_columns(self) -> Columns:
-        """First nothing, then values, calendar, averages and bends, and products of these.
+        """First nothing, then values, calendar, shifts, averages and bends, and their products.
 
         Products are of covariates with the calendar, as many as there is room for.
         """
         if not self.effects.num_columns:
             nothing = torch.zeros(0, dtype=torch.long)
             return Columns(nothing, nothing, [0])
-        values, averages, bends = self._functions()
+        values, averages, bends, shifts = self._functions()
         waves = self._waves()
         plain = [*product(values, [0]), *product([0], waves)]
-        additive = [*plain, *product([*averages, *bends], [0])]
+        delayed = [*plain, *product(shifts, [0])]
+        additive = [*delayed, *product([*averages, *bends], [0])]
         # Of two values, as of a holiday, there are too few changes to tell how each of them lasts.
         many = [c for c in averages if self._values[(c - 1) % len(values)] > 2]
         # Of a season too few were seen to tell how it changes what a covariate does.
         short = [j for j in waves if self._cycles[(j - 1) // (2 * NUM_HARMONICS)] <= LONGEST_DAY]
         everything = [*additive, *product([*values, *many, *bends], short)]
         room = min(MOST_COLUMNS, self._num_steps() // (FOLDS * STEPS_OF_A_COLUMN))
-        prefixes = {min(len(each), room) for each in (values, plain, additive, everything)}
+        nested = (values, plain, delayed, additive, everything)
+        prefixes = {min(len(each), room) for each in nested}
         pairs = torch.tensor(everything[:room]).reshape(-1, 2)
         return Columns(pairs[:, 0], pairs[:, 1], [0, *sorted(prefixes)])
 
@@ -168,14 +171,16 @@ class EffectsStart:
         count = sum(len(batch.future) for batch in self._windows) * self.effects.horizon
         return int(self._reduce(self.effects.weight.new_tensor(float(count))))
 
-    def _functions(self) -> tuple[list[int], list[int], list[int]]:
-        """Functions of the covariates: values, their averages, and bends of both."""
+    def _functions(self) -> tuple[list[int], list[int], list[int], list[int]]:
+        """Functions of the covariates: values, their averages, bends of both, and shifts."""
         count = self.effects.num_columns
         curves = range(1, 1 + count * (1 + len(HALF_LIVES)))
         # Two values leave nothing to bend.
         bent = [c for c in range(len(curves)) if self._values[c % count] > 2]
         bends = [curves.stop + c * NUM_KNOTS + knot for c in bent for knot in range(NUM_KNOTS)]
-        return list(curves[:count]), list(curves[count:]), bends
+        first = curves.stop + len(curves) * NUM_KNOTS
+        shifts = list(range(first, first + count * len(SHIFTS)))
+        return list(curves[:count]), list(curves[count:]), bends, shifts
 
     def _waves(self) -> list[int]:
         """Functions of the calendar: the harmonics that its cycles have room for."""
