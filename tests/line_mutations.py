@@ -273,3 +273,17 @@ replace(
     "place = target.shape[1] - back + phase",
     "place = target.shape[1] - back + phase - 1",
 )
+replace(
+    79,
+    "the day before taken for the same day",
+    f"{EFFECTS}::test_an_effect_on_another_day_is_found",
+    "at = steps - torch.tensor(SHIFTS, device=values.device)",
+    "at = steps - 0 * torch.tensor(SHIFTS, device=values.device)",
+)
+replace(
+    80,
+    "the unit of effects that forecasts worse",
+    f"{EFFECTS}::test_effects_grow_with_a_series_that_grows",
+    "_, unit, weight = min(attempts, key=lambda attempt: attempt[0])",
+    "_, unit, weight = max(attempts, key=lambda attempt: attempt[0])",
+)
