@@ -49,6 +49,14 @@ class Columns(NamedTuple):
     prefixes: list[int]
 
 
+class Attempt(NamedTuple):
+    """Effects that were fitted, and the loss to expect with them."""
+
+    loss: float
+    unit: Tensor
+    weight: Tensor
+
+
 class EffectsStart:
     """Regression of single steps on the covariates at them, given the map from the look-back.
 
@@ -69,8 +77,7 @@ class EffectsStart:
             effects.unit.copy_(self._deviation())
             self._set_scales()
         self._windows = windows.thinned(max(FEWEST_WINDOWS, MOST_STEPS // effects.horizon))
-        self.columns = self._choose_columns()
-        self._sizes = self._sizes_of_columns()
+        self.choose_columns(shifted=False)
 
     def fit(self, given: LinearForecast | None) -> None:
         """Set the weights to those that explain best what the map ``given`` leaves.
@@ -142,7 +149,12 @@ class EffectsStart:
             if batch.inputs.future is not None:
                 yield batch.inputs.future[..., : self.effects.num_columns]
 
-    def _choose_columns(self) -> Columns:
+    def choose_columns(self, *, shifted: bool) -> None:
+        """Choose what is learnt, with or without the values of the steps around each step."""
+        self.columns = self._order_columns(shifted=shifted)
+        self._sizes = self._sizes_of_columns()
+
+    def _order_columns(self, *, shifted: bool) -> Columns:
         """First nothing, then values, calendar, shifts, averages and bends, and their products.
 
         Products are of covariates with the calendar, as many as there is room for.
@@ -153,7 +165,7 @@ class EffectsStart:
         values, averages, bends, shifts = self._functions()
         waves = self._waves()
         plain = [*product(values, [0]), *product([0], waves)]
-        delayed = [*plain, *product(shifts, [0])]
+        delayed = [*plain, *product(shifts if shifted else [], [0])]
         additive = [*delayed, *product([*averages, *bends], [0])]
         # Of two values, as of a holiday, there are too few changes to tell how each of them lasts.
         many = [c for c in averages if self._values[(c - 1) % len(values)] > 2]
@@ -239,47 +251,51 @@ def fit_start(
 ) -> LinearForecast | None:
     """Fit effects of covariates and the map from the look-back in turns; arguments as for both.
 
-    An effect is as large in every window, or grows with the deviation of its window: the unit that
-    is expected to forecast better.
+    An effect is as large in every window, or grows with the deviation of its window; it acts at its
+    own step, or at those around it, too. What is expected to forecast better is taken.
     """
     if effects is None:
         return fit_linear_map(windows, norm, None, reduce)
     sample = windows.sample(_num_windows(windows))
     start = EffectsStart(sample, effects, reduce)
-    attempts = []
-    for unit in (effects.unit.clone(), torch.zeros_like(effects.unit)):
-        effects.unit.copy_(unit)
-        loss = _fit_in_turns(start, sample, norm, effects, reduce)
-        attempts.append((loss, unit, effects.weight.detach().clone()))
-    _, unit, weight = min(attempts, key=lambda attempt: attempt[0])
+    units = effects.unit.clone(), torch.zeros_like(effects.unit)
+    best = min((_attempt(start, unit, sample, norm, reduce) for unit in units), key=_expected)
+    if len(start.columns.functions):
+        start.choose_columns(shifted=True)
+        best = min(best, _attempt(start, best.unit, sample, norm, reduce), key=_expected)
     with torch.no_grad():
-        effects.unit.copy_(unit)
-        effects.weight.copy_(weight)
+        effects.unit.copy_(best.unit)
+        effects.weight.copy_(best.weight)
     found = fit_linear_map(windows, norm, effects, reduce)
     if found is not None:
         effects.set_lags(found.lags)
     return found
 
 
-def _fit_in_turns(
-    start: EffectsStart, sample: Sample, norm: Any, effects: CovariateEffects, reduce: Reduce
-) -> float:
-    """Fit the effects in the unit that they have; give the loss to expect with them."""
-    torch.nn.init.zeros_(effects.weight)
+def _attempt(
+    start: EffectsStart, unit: Tensor, sample: Sample, norm: Any, reduce: Reduce
+) -> Attempt:
+    """Fit the effects in a unit, and the map; without effects where these do not help."""
+    effects = start.effects
+    with torch.no_grad():
+        effects.unit.copy_(unit)
+        effects.weight.zero_()
     plain = fit_linear_map(sample, norm, effects, reduce)
-    if plain is None:
-        return math.inf
-    if not len(start.columns.functions):
-        return plain.loss
+    nothing = Attempt(math.inf if plain is None else plain.loss, unit, effects.weight.clone())
+    if plain is None or not len(start.columns.functions):
+        return nothing
     found: LinearForecast | None = None
     # In turns: what is left of a step by the map is no longer like what is left of its neighbours.
     for _ in range(ROUNDS):
         start.fit(found)
         found = fit_linear_map(sample, norm, effects, reduce)
     if found is None or not found.loss < plain.loss:
-        torch.nn.init.zeros_(effects.weight)
-        return plain.loss
-    return found.loss
+        return nothing
+    return Attempt(found.loss, unit, effects.weight.clone())
+
+
+def _expected(attempt: Attempt) -> float:
+    return attempt.loss
 
 
 def _num_windows(windows: TrainingWindows) -> int:
