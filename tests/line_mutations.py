@@ -284,6 +284,6 @@ replace(
     80,
     "the unit of effects that forecasts worse",
     f"{EFFECTS}::test_effects_grow_with_a_series_that_grows",
-    "best = min((_attempt(start, unit",
-    "best = max((_attempt(start, unit",
+    "best = min(attempts, key=lambda attempt: attempt.loss)",
+    "best = max(attempts, key=lambda attempt: attempt.loss)",
 )

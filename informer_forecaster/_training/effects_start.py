@@ -259,10 +259,11 @@ def fit_start(
     sample = windows.sample(_num_windows(windows))
     start = EffectsStart(sample, effects, reduce)
     units = effects.unit.clone(), torch.zeros_like(effects.unit)
-    best = min((_attempt(start, unit, sample, norm, reduce) for unit in units), key=_expected)
+    attempts = [_attempt(start, unit, sample, norm, reduce) for unit in units]
     if len(start.columns.functions):
         start.choose_columns(shifted=True)
-        best = min(best, _attempt(start, best.unit, sample, norm, reduce), key=_expected)
+        attempts += [_attempt(start, unit, sample, norm, reduce) for unit in units]
+    best = min(attempts, key=lambda attempt: attempt.loss)
     with torch.no_grad():
         effects.unit.copy_(best.unit)
         effects.weight.copy_(best.weight)
@@ -292,10 +293,6 @@ def _attempt(
     if found is None or not found.loss < plain.loss:
         return nothing
     return Attempt(found.loss, unit, effects.weight.clone())
-
-
-def _expected(attempt: Attempt) -> float:
-    return attempt.loss
 
 
 def _num_windows(windows: TrainingWindows) -> int:
