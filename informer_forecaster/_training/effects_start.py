@@ -65,7 +65,8 @@ class EffectsStart:
     windows : Sample
         Evenly spaced windows.
     effects : CovariateEffects
-        What is set: at once its units and knots, and its weights by :meth:`fit`.
+        What is set: at once its units and knots, and its weights by :meth:`fit`, once
+        :meth:`choose_columns` said of what.
     reduce : callable
         Adds up what several processes saw.
     """
@@ -77,7 +78,6 @@ class EffectsStart:
             effects.unit.copy_(self._deviation())
             self._set_scales()
         self._windows = windows.thinned(max(FEWEST_WINDOWS, MOST_STEPS // effects.horizon))
-        self.choose_columns(shifted=False)
 
     def fit(self, given: LinearForecast | None) -> None:
         """Set the weights to those that explain best what the map ``given`` leaves.
@@ -150,7 +150,7 @@ class EffectsStart:
                 yield batch.inputs.future[..., : self.effects.num_columns]
 
     def choose_columns(self, *, shifted: bool) -> None:
-        """Choose what is learnt, with or without the values of the steps around each step."""
+        """Choose what `fit` learns, with or without the values of the steps around each step."""
         self.columns = self._order_columns(shifted=shifted)
         self._sizes = self._sizes_of_columns()
 
@@ -259,10 +259,10 @@ def fit_start(
     sample = windows.sample(_num_windows(windows))
     start = EffectsStart(sample, effects, reduce)
     units = effects.unit.clone(), torch.zeros_like(effects.unit)
-    attempts = [_attempt(start, unit, sample, norm, reduce) for unit in units]
-    if len(start.columns.functions):
-        start.choose_columns(shifted=True)
-        attempts += [_attempt(start, unit, sample, norm, reduce) for unit in units]
+    attempts = [_attempt(start, unit, sample, norm, reduce, rounds=0) for unit in units]
+    for shifted in (False, True) if effects.num_columns else ():
+        start.choose_columns(shifted=shifted)
+        attempts += [_attempt(start, unit, sample, norm, reduce, ROUNDS) for unit in units]
     best = min(attempts, key=lambda attempt: attempt.loss)
     with torch.no_grad():
         effects.unit.copy_(best.unit)
@@ -274,25 +274,22 @@ def fit_start(
 
 
 def _attempt(
-    start: EffectsStart, unit: Tensor, sample: Sample, norm: Any, reduce: Reduce
+    start: EffectsStart, unit: Tensor, sample: Sample, norm: Any, reduce: Reduce, rounds: int
 ) -> Attempt:
-    """Fit the effects in a unit, and the map; without effects where these do not help."""
+    """Fit the effects in a unit and the map in turns; after no round there are no effects.
+
+    What is left of a step by the map is no longer like what is left of its neighbours.
+    """
     effects = start.effects
     with torch.no_grad():
         effects.unit.copy_(unit)
         effects.weight.zero_()
-    plain = fit_linear_map(sample, norm, effects, reduce)
-    nothing = Attempt(math.inf if plain is None else plain.loss, unit, effects.weight.clone())
-    if plain is None or not len(start.columns.functions):
-        return nothing
-    found: LinearForecast | None = None
-    # In turns: what is left of a step by the map is no longer like what is left of its neighbours.
-    for _ in range(ROUNDS):
+    found = fit_linear_map(sample, norm, effects, reduce) if not rounds else None
+    for _ in range(rounds):
         start.fit(found)
         found = fit_linear_map(sample, norm, effects, reduce)
-    if found is None or not found.loss < plain.loss:
-        return nothing
-    return Attempt(found.loss, unit, effects.weight.clone())
+    loss = math.inf if found is None else found.loss
+    return Attempt(loss, unit, effects.weight.clone())
 
 
 def _num_windows(windows: TrainingWindows) -> int:
