@@ -16,6 +16,8 @@ import pandas as pd
 from sktime.forecasting.base import ForecastingHorizon
 from sktime.utils.warnings import warn
 
+from informer_forecaster._files.archives import FilePath, check_archive, flush
+from informer_forecaster._files.directory import plain, read_directory, reported, write_directory
 from informer_forecaster._network import InformerConfig
 from informer_forecaster._network.config import N_EPOCHS, PATIENCE
 from informer_forecaster._threads import one_at_a_time
@@ -53,7 +55,6 @@ from ._sktime_time import (
 )
 
 if TYPE_CHECKING:
-    from informer_forecaster._files.archives import FilePath
     from informer_forecaster.explain import Explanation
 
     from ._sktime_network import SharedNetwork
@@ -590,8 +591,6 @@ class InformerForecaster(GuardedForecaster):
         """Save to memory, or all or nothing to ``path`` + ``.zip``; parameters as in sktime."""
         if not isinstance(path, str | Path):
             return super().save(path, serialization_format)
-        from informer_forecaster._files.archives import flush
-
         archive = Path(f"{path}.zip")
         with TemporaryDirectory(dir=archive.parent, prefix=".", suffix=".new") as folder:
             super().save(Path(folder, "forecaster"), serialization_format).close()
@@ -608,8 +607,6 @@ class InformerForecaster(GuardedForecaster):
         ValueError
             If the archive is damaged.
         """
-        from informer_forecaster._files.archives import check_archive
-
         check_archive(serial)
         return super().load_from_path(serial)
 
@@ -645,8 +642,6 @@ class InformerForecaster(GuardedForecaster):
         >>> loaded.fit(y, fh=range(1, 13)).predict().equals(y_pred)
         True
         """
-        from informer_forecaster._files.directory import plain, write_directory
-
         from ._sktime_network import describe_network
 
         network = getattr(self, "model_", None) or getattr(self, "pretrained_model_", None)
@@ -700,8 +695,6 @@ class InformerForecaster(GuardedForecaster):
         --------
         See :meth:`save_pretrained`.
         """
-        from informer_forecaster._files.directory import read_directory, reported
-
         from ._sktime_network import restore_network
 
         changeable = AFTER_TRAINING | OF_THE_MACHINE
