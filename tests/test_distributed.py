@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -63,11 +62,9 @@ def test_gradients_are_those_of_the_joined_batch(trained):
 
 @pytest.mark.slow
 def test_weights_are_saved_once_and_can_be_loaded(trained):
-    names = [each.name for each in (trained[2] / "model" / "checkpoints").iterdir()]
-    assert sorted(re.sub(r"\d+(\.\d+)?", "N", name) for name in names) == [
-        "best-epoch=N-val_loss=N.ckpt",
-        "last-epoch=N.ckpt",
-    ]
+    best, last = sorted(each.name for each in (trained[2] / "model" / "checkpoints").iterdir())
+    assert best.startswith("best-epoch=0-val_loss=")
+    assert last == "last-epoch=2.ckpt"
     steps = np.arange(19)[:, None]
     series = TimeSeries.from_values(np.sin(steps / 2) + 2)
     # In a process of its own, though one of the models asks for two.
