@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
 from darts import TimeSeries
-from darts.models.forecasting.pl_forecasting_module import PLForecastingModule
 from darts.typing import TimeSeriesLike
 from darts.utils.data import (
     SequentialTorchInferenceDataset,
@@ -21,7 +19,9 @@ from darts.utils.data import (
     TorchTrainingDataset,
 )
 
-from informer_forecaster._network.config import LARGEST_VALUE
+from informer_forecaster._checks import LARGEST_VALUE, Arguments
+from informer_forecaster._training.runs import lacks_device
+from informer_forecaster.time_features import TimeFeatures
 
 from ._darts_series import (
     INPUTS,
@@ -31,61 +31,11 @@ from ._darts_series import (
     check_columns,
     label,
 )
-from .time_features import TimeFeatures
 
 if TYPE_CHECKING:
     from .darts import InformerModel
 
-Arguments = dict[str, Any]
 _PACKAGE = __name__.partition(".")[0]
-
-
-# The arguments of a call
-
-
-def arguments_of(method: Callable[..., object], *args: object, **kwargs: object) -> Arguments:
-    """The arguments of a call by name; a TypeError, as from the call, if they do not fit."""
-    signature = inspect.signature(method)
-    try:
-        arguments = signature.bind(*args, **kwargs).arguments
-    except TypeError as error:
-        unknown = [name for name in kwargs if name not in signature.parameters]
-        remedy = f". {find_remedy(unknown[0], signature.parameters)}" if unknown else ""
-        raise TypeError(f"`{method.__name__}` {error}{remedy}") from None
-    for name, parameter in signature.parameters.items():
-        if parameter.kind is parameter.VAR_KEYWORD:
-            arguments.update(arguments.pop(name, {}))
-    return arguments
-
-
-_RATE = "Give `optimizer_kwargs={'lr': ...}`."
-# Arguments of `InformerForecaster`, or of other libraries, which a Darts model takes elsewhere.
-_ELSEWHERE = {
-    "quantiles": "Give `likelihood=QuantileRegression(quantiles)`.",
-    "verbose": "Give it to `fit` and `predict`.",
-    "lr": _RATE,
-    "learning_rate": _RATE,
-}
-
-
-def check_unknown(cls: type, given: Iterable[str]) -> None:
-    """Raise if no class that ``cls`` is made of has an argument of that name."""
-    known = set(inspect.signature(PLForecastingModule.__init__).parameters)
-    for base in inspect.getmro(cls)[:-1]:
-        known.update(inspect.signature(vars(base).get("__init__", object)).parameters)
-    known -= {"self", "args", "kwargs"}
-    for name in given:
-        if name not in known:
-            remedy = find_remedy(name, known)
-            raise ValueError(f"`{name}` is no argument of `{cls.__name__}`. {remedy}")
-
-
-def find_remedy(name: str, known: Iterable[str]) -> str:
-    """Say what to give in place of an argument that is not among the ``known`` ones."""
-    if name in _ELSEWHERE:
-        return _ELSEWHERE[name]
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"Did you mean `{near[0]}`?" if near else "Leave it out."
 
 
 # A training
@@ -157,14 +107,6 @@ def check_device(model: InformerModel, given: Arguments) -> None:
             "device on this machine. Leave out `accelerator` or use 'cpu' or 'auto'; for a model "
             "that was trained elsewhere, call `to_cpu()` or give `pl_trainer_kwargs` to `load`."
         )
-
-
-def lacks_device(trainer: Mapping[str, Any]) -> bool:
-    """Whether the trainer's arguments name a GPU, and this machine has none of its kind."""
-    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    present["gpu"] = any(present.values())
-    accelerator = trainer.get("accelerator")
-    return isinstance(accelerator, str) and not present.get(accelerator, True)
 
 
 def largest_value(

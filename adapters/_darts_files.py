@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pickle
 import threading
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,16 +18,9 @@ from darts.models.forecasting.torch_forecasting_model import (
     TorchForecastingModel,
 )
 
-from informer_forecaster._files.archives import (
-    beside,
-    check_archive,
-    finish_save,
-    mark,
-    mark_of,
-    without_leftovers,
-)
+from informer_forecaster._checks import Arguments, arguments_of
+from informer_forecaster._files.archives import check_archive, check_pair, written_pair
 
-from ._darts_checks import Arguments, arguments_of
 from ._darts_private import default_path, newest_checkpoint
 
 # Torch keeps for all threads which classes a file may hold: one load would refuse those of another.
@@ -47,22 +39,8 @@ class SavedWholeModel(MixedCovariatesTorchModel):
         the new one is there.
         """
         path = path or f"{default_path(self)}.pt"
-        weights = f"{path}.ckpt"
-        for target in (path, weights):
-            if Path(target).is_dir():
-                raise ValueError(f"`path` must name a file; {target!r} is a directory.")
-        new, new_weights = beside(path), Path(f"{beside(path)}.ckpt")
-        with without_leftovers(new, new_weights):
+        with written_pair(path, f"{path}.ckpt") as new:
             self._write(str(new), clean)
-            save_id = uuid.uuid4().hex
-            for file in filter(Path.exists, (new, new_weights)):
-                mark(file, save_id)
-            has_weights = new_weights.exists()
-            if has_weights:
-                new_weights.replace(weights)
-        new.replace(path)
-        if not has_weights:
-            Path(weights).unlink(missing_ok=True)
 
     def _write(self, path: str, clean: bool) -> None:
         """Let Darts write; it leaves out the weights of a model that was loaded and not used."""
@@ -91,7 +69,7 @@ class SavedWholeModel(MixedCovariatesTorchModel):
         ValueError
             If a file is damaged, or the two files are not of one save.
         """
-        _check_pair(path)
+        check_pair(path, f"{path}.ckpt")
         with _refusals_of(path):
             return TorchForecastingModel.load(path, *args, **kwargs)
 
@@ -131,7 +109,8 @@ class SavedWholeModel(MixedCovariatesTorchModel):
         if file_name is None or file_name.startswith(("last-", "best-")):
             _check_checkpoint(given)
         else:
-            _check_pair(file_name.removesuffix(".ckpt"))
+            path = file_name.removesuffix(".ckpt")
+            check_pair(path, f"{path}.ckpt")
         with _refusals_of(file_name or given["model_name"]):
             super().load_weights_from_checkpoint(**given)
 
@@ -144,19 +123,6 @@ def _check_checkpoint(given: Arguments) -> None:
     check_archive(run / INIT_MODEL_NAME)
     name = given.get("file_name") or newest_checkpoint(work_dir, model_name, best=best)
     check_archive(run / CHECKPOINTS_FOLDER / name)
-
-
-def _check_pair(path: str) -> None:
-    """Raise if one of a model's two files is damaged, or if they are not of one save."""
-    weights = f"{path}.ckpt"
-    finish_save(path, weights)
-    for file in (path, weights):
-        check_archive(file)
-    if Path(weights).exists() and mark_of(path) != mark_of(weights):
-        raise ValueError(
-            f"{weights!r} must hold the weights that were saved with {path!r}; got those of "
-            "another save. Put the two files of one save side by side."
-        )
 
 
 @contextmanager

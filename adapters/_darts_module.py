@@ -41,12 +41,10 @@ from informer_forecaster._network.config import (
 from informer_forecaster._network.dropout import drop
 from informer_forecaster._network.effects import CovariateEffects
 from informer_forecaster._network.inputs import Inputs
-from informer_forecaster._network.lookback_skip import LookbackSkip
-from informer_forecaster._training.best_weights import Weights, all_or_nothing, are_held_back
 from informer_forecaster._training.effects_start import fit_start
-from informer_forecaster._training.intervals import best_factor
+from informer_forecaster._training.intervals import Validated, calibrate
 from informer_forecaster._training.linear_start import SeriesNorm
-from informer_forecaster._training.parameters import invert_softplus, start_parameters
+from informer_forecaster._training.parameters import begin_at, invert_softplus, start_parameters
 from informer_forecaster._training.recipe import TrainingRecipe
 from informer_forecaster._training.windows import TrainingWindows, Windows
 
@@ -204,9 +202,9 @@ class _InformerModule(TrainingRecipe, PLForecastingModule):
         super().on_fit_start()
         skip = self.network.lookback_skip
         if skip is not None and skip.is_zero and moves_with_the_series(self.likelihood):
-            self._begin_at_linear_forecast(skip)
+            self._begin_at_linear_forecast()
 
-    def _begin_at_linear_forecast(self, skip: LookbackSkip) -> None:
+    def _begin_at_linear_forecast(self) -> None:
         windows = TrainingWindows(self.trainer, self._windows)
         norm = self.rin or SeriesNorm(windows, self.add_up)
         found = fit_start(windows, norm, self.effects, self.add_up)
@@ -214,11 +212,8 @@ class _InformerModule(TrainingRecipe, PLForecastingModule):
             quantiles = getattr(self.likelihood, "quantiles", None)
             shares = LOCATION_SCALE.items()
             share = next((s for cls, s in shares if isinstance(self.likelihood, cls)), None)
-            skip.set_map(*start_parameters(found, quantiles, share))
-            if self.network.step_head is not None and self.effects is not None:
-                self.network.step_head.cycle.fill_(self.effects.day)
-            torch.nn.init.zeros_(self.network.projection.weight)
-            torch.nn.init.zeros_(self.network.projection.bias)
+            day = None if self.effects is None else self.effects.day
+            begin_at(self.network, *start_parameters(found, quantiles, share), day)
 
     def _windows(self, fold: int, batch: TorchTrainingBatch) -> Windows:
         """Read a batch of Darts for the start."""
@@ -228,35 +223,13 @@ class _InformerModule(TrainingRecipe, PLForecastingModule):
 
     # The width of quantiles, once the best weights are in
 
-    def add_up(self, sums: Tensor) -> Tensor:
-        """Add up what several processes saw."""
-        added: Tensor = self.trainer.strategy.reduce(sums, reduce_op="sum")
-        return added
-
-    @torch.no_grad()
     def calibrate(self) -> None:
-        """Scale all distances to the median by the factor that forecasts best.
+        """Scale all distances to the median by the factor that forecasts best."""
+        if isinstance(self.likelihood, QuantileRegression):
+            windows, quantiles = self._validated(), self.likelihood.quantiles
+            calibrate(self, self.network, quantiles, windows, self.add_up)
 
-        Last layer and linear map add up to the forecast, so the factor goes into their weights.
-        """
-        if not isinstance(self.likelihood, QuantileRegression):
-            return
-        quantiles, was_training = self.likelihood.quantiles, self.training
-        self.eval()
-        # Making an iterator of a loader draws a random number.
-        with torch.random.fork_rng(devices=[]):
-            factor = best_factor(quantiles, self._validated(), self.add_up)
-        self.train(was_training)
-        if are_held_back(self.trainer):
-            # Windows that the start was fitted to show less error than new ones will.
-            factor = max(1.0, factor)
-        skip, middle = self.network.lookback_skip, len(quantiles) // 2
-        last = [p.unflatten(0, (-1, len(quantiles))) for p in self.network.projection.parameters()]
-        for parameter in [*last, *(() if skip is None else skip.parameters())]:
-            median = parameter[:, middle : middle + 1].clone()
-            parameter.copy_(median + factor * (parameter - median))
-
-    def _validated(self) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
+    def _validated(self) -> Iterator[Validated]:
         """Forecasts, values and weights of the windows that validate."""
         (count,) = self.trainer.num_val_batches
         batches: Any = self.trainer.val_dataloaders
@@ -264,19 +237,6 @@ class _InformerModule(TrainingRecipe, PLForecastingModule):
             read = self._cast(self.trainer.strategy.batch_to_device(batch))
             forecast = self.forecast(self._inputs(read.to_module_input()))
             yield forecast, read.future_target, read.sample_weight
-
-    def blend(self, start: Weights, best: Weights, share: float) -> Weights:
-        """Weights whose forecast goes ``share`` of the way from the start to the best ones.
-
-        The last layer and the linear map add up to the forecast. Where the network took part in the
-        start, no weights lie between two networks: the better ones are taken.
-        """
-        last = ("network.projection.weight", "network.projection.bias")
-        if any(bool(start[name].any()) for name in last):
-            return all_or_nothing(start, best, share)
-        linear = ("network.lookback_skip.weight", "network.lookback_skip.bias")
-        names = [n for n in best if n in last or n in linear]
-        return {**best, **{n: torch.lerp(start[n], best[n], share) for n in names}}
 
     def _cast(self, batch: Batch) -> Batch:
         """Cast the tensors of a batch to the dtype of the weights."""

@@ -22,7 +22,7 @@ from darts.utils.data import (
 )
 from darts.utils.data.torch_datasets.utils import TorchTrainingSample
 
-from .time_features import TimeFeatures, informative_features
+from informer_forecaster.time_features import TimeFeatures, informative_features
 
 INPUTS = ("series", "past_covariates", "future_covariates")
 # Share of the windows of a series that validate, and of those that have to be left to train on.

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from informer_forecaster._network.config import LARGEST_VALUE
+from informer_forecaster._checks import LARGEST_VALUE
+from informer_forecaster.time_features import TimeFeatures, features_of_length
 
 from ._sktime_time import (
     TO_PERIOD,
@@ -27,7 +28,6 @@ from ._sktime_time import (
     step_of,
     to_stamps,
 )
-from .time_features import TimeFeatures, features_of_length
 
 Key = tuple[Hashable, ...]
 Float64Array = npt.NDArray[np.float64]

@@ -5,25 +5,20 @@ Imported when a network is first needed, as Darts and Lightning are slow to impo
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import logging
 import math
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import pytorch_lightning as pl
 import torch
 from darts import TimeSeries
-from tqdm.auto import tqdm  # type: ignore[import-untyped]
 
 from informer_forecaster._files.directory import JSON, Tensors, plain
+from informer_forecaster._training.runs import DEFAULTS, Progress, available, quiet
 
-from ._darts_checks import lacks_device
 from ._sktime_frames import Arrays, Columns, Float32Array, Float64Array, Instance, Key
 from ._sktime_time import Positions, labels_after
 from .darts import InformerModel
@@ -34,10 +29,6 @@ if TYPE_CHECKING:
 
 Trainer = Mapping[str, Any]  # arguments of Lightning's trainer
 Scales = dict[Key, Any]  # center and scale of each series, (2, C)
-
-_LOGGERS = ("darts", "pytorch_lightning", "lightning.pytorch", "lightning.fabric")
-_CHATTY = r"pytorch_lightning|lightning_fabric|torch\.utils\.data"
-_PATIENCE = 3.0  # seconds after which a training shows how far it is
 
 
 class SharedNetwork:
@@ -117,12 +108,13 @@ class SharedNetwork:
                 "lengths."
             )
         # Callbacks hold state: a second run with the same ones would stop where the first did.
-        arguments = copy.deepcopy(_available(trainer) if self.epochs_trained else dict(trainer))
+        trainer = {**DEFAULTS, **trainer}
+        arguments = copy.deepcopy(available(trainer) if self.epochs_trained else trainer)
         if progress:
-            arguments["callbacks"] = [*arguments.get("callbacks", ()), _Progress()]
+            arguments["callbacks"] = [*arguments.get("callbacks", ()), Progress()]
         self.model.trainer_params = arguments
         series = _as_series([self.columns.arrays(one) for one in training])
-        with _quiet():
+        with quiet():
             self.model.fit(**series, epochs=epochs)
         self.epochs_trained = self.model.trainer.current_epoch
         self._forget()
@@ -152,9 +144,9 @@ class SharedNetwork:
             for key, one in instances.items()
         ]
         # What a training needs besides would be asked at each step of a forecast too.
-        self.model.trainer_params = _available(trainer, "callbacks")
+        self.model.trainer_params = available({**DEFAULTS, **trainer}, "callbacks")
         chunks: list[list[Float32Array]] = []
-        with _quiet():
+        with quiet():
             for _ in range(num_chunks):
                 chunks.append(self._forecast_chunk(windows))
                 windows = [
@@ -193,7 +185,7 @@ class SharedNetwork:
                 "`input_chunk_length`."
             )
         background = _as_series([self._window(instance, int(steps.max()), horizon)])
-        with _quiet():
+        with quiet():
             explainer = InformerExplainer(self.model, *background.values(), sort_quantiles=True)
             every = list(explainer.target_components_likelihood)
             middle = every[self.middle :: len(self.quantiles or (0,))]
@@ -312,29 +304,6 @@ def restore_network(
     return network
 
 
-class _Progress(pl.Callback):
-    """One bar for a whole training, shown once it takes more than a few seconds."""
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
-        """Count the batches of all epochs."""
-        batches = trainer.estimated_stepping_batches
-        total = int(batches) if math.isfinite(batches) else None
-        self.bar = tqdm(total=total, desc="fit", unit="batch", delay=_PATIENCE, leave=False)
-
-    def on_train_batch_end(self, *_: object) -> None:
-        """Count a batch."""
-        self.bar.update()
-
-    def on_train_end(self, *_: object) -> None:
-        """Clear the line."""
-        if hasattr(self, "bar"):
-            self.bar.close()
-
-    def on_exception(self, *_: object) -> None:
-        """Clear the line."""
-        self.on_train_end()
-
-
 def _as_series(arrays: Sequence[Arrays]) -> dict[str, list[TimeSeries] | None]:
     """Darts series of the arrays, each on an axis of its own that counts from 0."""
 
@@ -346,28 +315,3 @@ def _as_series(arrays: Sequence[Arrays]) -> dict[str, list[TimeSeries] | None]:
         "past_covariates": convert([each.past for each in arrays]),
         "future_covariates": convert([each.future for each in arrays]),
     }
-
-
-def _available(trainer: Trainer, *unwanted: str) -> dict[str, Any]:
-    """The trainer's arguments, on another device where this machine lacks the one they name."""
-    lacks = lacks_device(trainer)
-    dropped = {*unwanted, "strategy", "num_nodes"} if lacks else unwanted
-    kept = {name: value for name, value in trainer.items() if name not in dropped}
-    return {**kept, "accelerator": "auto", "devices": 1} if lacks else kept
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Hold back what Darts and Lightning report of every run."""
-    loggers = [logging.getLogger(name) for name in _LOGGERS]
-    levels = [logger.level for logger in loggers]
-    try:
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        with warnings.catch_warnings():
-            # On workers, pinned memory and their own deprecations: nothing that a user can act on.
-            warnings.filterwarnings("ignore", module=_CHATTY)
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

@@ -12,16 +12,10 @@ from typing import Any, SupportsFloat
 import numpy as np
 import numpy.typing as npt
 
+from informer_forecaster._checks import check_choice, check_integer, check_recipe, check_switch
 from informer_forecaster._network import InformerConfig
-from informer_forecaster._network.config import (
-    ARCHITECTURE,
-    SizesError,
-    check_choice,
-    check_integer,
-    check_switch,
-)
-
-from .time_features import TIME_FEATURES
+from informer_forecaster._network.config import ARCHITECTURE, SizesError
+from informer_forecaster.time_features import TIME_FEATURES
 
 SCALERS: tuple[Any, ...] = ("standard", None)
 # Parameters that a network that was trained does not depend on.
@@ -105,10 +99,7 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
             num_targets=1,
             **architecture(parameters),
         )
-    for name, least in (("batch_size", 1), ("n_epochs", 0), ("update_epochs", 0)):
-        check_integer(name, parameters[name], least)
-    if parameters["early_stopping_patience"] is not None:
-        check_integer("early_stopping_patience", parameters["early_stopping_patience"], 1)
+    check_recipe(dict(parameters))
     _check_rate(parameters["lr"])
     check_switch("verbose", parameters["verbose"])
     check_switch("use_reversible_instance_norm", parameters["use_reversible_instance_norm"])
@@ -118,7 +109,12 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
     _check_quantiles(parameters["quantiles"])
     _check_seed(parameters["random_state"])
     _check_past_covariates(parameters["past_covariates"])
-    _check_trainer(parameters["pl_trainer_kwargs"])
+    trainer = parameters["pl_trainer_kwargs"] or {}
+    if "max_epochs" in trainer:
+        raise ValueError(
+            "`pl_trainer_kwargs` must not hold 'max_epochs'; got "
+            f"{trainer['max_epochs']!r}. Use `n_epochs` and `update_epochs`."
+        )
 
 
 def _check_rate(rate: object) -> None:
@@ -151,18 +147,4 @@ def _check_past_covariates(columns: object) -> None:
         raise ValueError(
             "`past_covariates` must be a tuple of columns of `X`, or None; got "
             f"{columns!r}. For a single column write ({columns!r},)."
-        )
-
-
-def _check_trainer(arguments: object) -> None:
-    if arguments is None:
-        return
-    if not isinstance(arguments, Mapping):
-        raise ValueError(
-            f"`pl_trainer_kwargs` must be a dict of Lightning trainer arguments; got {arguments!r}."
-        )
-    if "max_epochs" in arguments:
-        raise ValueError(
-            "`pl_trainer_kwargs` must not hold 'max_epochs'; got "
-            f"{arguments['max_epochs']!r}. Use `n_epochs` and `update_epochs`."
         )

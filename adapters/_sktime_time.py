@@ -12,7 +12,7 @@ import pandas as pd
 from sktime.forecasting.base import ForecastingHorizon
 from sktime.utils.validation.forecasting import check_fh
 
-from .time_features import usual_length
+from informer_forecaster.time_features import usual_length
 
 Step = pd.offsets.BaseOffset | int
 Times: TypeAlias = "pd.Index[Any]"

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import copy
-import functools
-import inspect
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from numbers import Integral
-from typing import Any, Literal, ParamSpec, Self, TypeAlias
+from typing import Any, Literal, Self, TypeAlias
 
 import torch
 from darts import TimeSeries
@@ -24,6 +22,16 @@ from darts.utils.data.torch_datasets.utils import TorchTrainingSample
 from darts.utils.likelihood_models.base import Likelihood
 from darts.utils.serialization import add_safe_globals
 
+from informer_forecaster._checks import (
+    Arguments,
+    arguments_of,
+    check_choice,
+    check_integer,
+    check_recipe,
+    check_switch,
+    check_unknown,
+    received_by_name,
+)
 from informer_forecaster._files.directory import write_directory
 from informer_forecaster._network import InformerConfig
 from informer_forecaster._network.config import (
@@ -32,21 +40,16 @@ from informer_forecaster._network.config import (
     N_EPOCHS,
     PATIENCE,
     SIZES,
-    check_choice,
-    check_integer,
-    check_switch,
 )
 from informer_forecaster._threads import one_at_a_time
-from informer_forecaster._training.recipe import stops_by_itself
+from informer_forecaster._training.recipe import PAPER, stops_by_itself
+from informer_forecaster.time_features import TIME_FEATURES, FloatArray, TimeFeatures
 
 from ._darts_checks import (
-    Arguments,
-    arguments_of,
     check_forecast,
     check_training,
     check_training_data,
     check_type,
-    check_unknown,
     check_windows,
     warn_of_equal_paths,
 )
@@ -64,29 +67,8 @@ from ._darts_series import (
     suitable_features,
 )
 from .pretrained import describe, load_model
-from .time_features import TIME_FEATURES, FloatArray, TimeFeatures
 
 Backtest: TypeAlias = TimeSeries | list[TimeSeries] | list[list[TimeSeries]]
-P = ParamSpec("P")
-
-
-def _received_by_name(init: Callable[P, None]) -> Callable[P, None]:
-    """Let a constructor find its arguments by name, defaults included, in ``_received``.
-
-    Darts' `model_params` are those of the outermost class, which may be a subclass with others.
-    """
-    signature = inspect.signature(init)
-
-    @functools.wraps(init)
-    def receive(*args: P.args, **kwargs: P.kwargs) -> None:
-        bound = signature.bind(*args, **kwargs)
-        bound.apply_defaults()
-        arguments = bound.arguments
-        model, more = arguments.pop("self"), arguments.pop("kwargs")
-        model._received = {**arguments, **more}
-        init(*args, **kwargs)
-
-    return receive
 
 
 @one_at_a_time(
@@ -99,7 +81,7 @@ class InformerModel(LoadsWeights, SavedWholeModel):
     train_sample: Any  # Darts leaves these without a type
     trainer_params: Any
 
-    @_received_by_name
+    @received_by_name
     def __init__(
         self,
         input_chunk_length: int,
@@ -294,7 +276,7 @@ class InformerModel(LoadsWeights, SavedWholeModel):
             model.fit(target, past_covariates=past_cov, future_covariates=future_cov)
             pred = model.predict(6)
         """
-        check_unknown(type(self), kwargs)
+        check_unknown(type(self), kwargs, PLForecastingModule)
         arguments: Arguments = self.__dict__.pop("_received")
         arguments.setdefault("n_epochs", N_EPOCHS)
         architecture = {k: v for k, v in arguments.items() if k in ARCHITECTURE}
@@ -354,19 +336,9 @@ class InformerModel(LoadsWeights, SavedWholeModel):
             num_targets=1,
         )
         architecture = {name: getattr(config, name) for name in ARCHITECTURE}
-        training = {
-            "use_reversible_instance_norm": False,
-            "optimizer_kwargs": {"lr": 1e-4},
-            "lr_scheduler_cls": torch.optim.lr_scheduler.ExponentialLR,
-            "lr_scheduler_kwargs": {"gamma": 0.5},
-            "batch_size": 32,
-            "n_epochs": 6,
-            "early_stopping_patience": 3,
-            "time_features": "all",
-        }
-        arguments = {**architecture, **training, **kwargs}
-        no_clipping = {"gradient_clip_val": 0.0}
-        arguments["pl_trainer_kwargs"] = {**no_clipping, **(kwargs.get("pl_trainer_kwargs") or {})}
+        arguments = {**architecture, **PAPER, **kwargs}
+        trainer = {**PAPER["pl_trainer_kwargs"], **(kwargs.get("pl_trainer_kwargs") or {})}
+        arguments["pl_trainer_kwargs"] = trainer
         return cls(input_chunk_length, output_chunk_length, **arguments)
 
     @property
@@ -649,32 +621,19 @@ def _check_arguments(arguments: Arguments) -> None:
         )
     shift = "output_chunk_shift"
     arguments[shift] = check_integer(shift, arguments[shift], 0)
-    for name, minimum in (("batch_size", 1), ("n_epochs", 0)):
-        if name in arguments:
-            arguments[name] = check_integer(name, arguments[name], minimum)
-    patience = "early_stopping_patience"
-    if arguments[patience] is not None:
-        arguments[patience] = check_integer(patience, arguments[patience], 1)
-    _check_training(arguments)
-    likelihood = arguments.get("likelihood")
-    if likelihood is not None and not isinstance(likelihood, Likelihood):
-        raise ValueError(
-            "`likelihood` must be an object of `darts.utils.likelihood_models.torch` or None; got "
-            f"{likelihood!r}. Give for example `QuantileRegression()`."
-        )
-
-
-def _check_training(arguments: Arguments) -> None:
-    """Raise unless loss, optimizer and trainer are given as Darts takes them."""
+    check_recipe(arguments)
     loss = arguments.get("loss_fn", callable)
     if isinstance(loss, type) or not callable(loss):
         raise ValueError(
             f"`loss_fn` must be a torch loss module; got {loss!r}. Give for example "
             "`torch.nn.L1Loss()`."
         )
-    for name in ("optimizer_kwargs", "pl_trainer_kwargs"):
-        if not isinstance(arguments.get(name) or {}, dict):
-            raise ValueError(f"`{name}` must be a dictionary or None; got {arguments[name]!r}.")
+    likelihood = arguments.get("likelihood")
+    if likelihood is not None and not isinstance(likelihood, Likelihood):
+        raise ValueError(
+            "`likelihood` must be an object of `darts.utils.likelihood_models.torch` or None; got "
+            f"{likelihood!r}. Give for example `QuantileRegression()`."
+        )
 
 
 def _check_encoders(encoders: object) -> None:

@@ -6,7 +6,6 @@ of what it was trained on, and for sktime the scale of each column. It holds no 
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,17 +18,15 @@ from darts.utils.likelihood_models import torch as likelihoods
 
 from informer_forecaster._files.archives import FilePath
 from informer_forecaster._files.directory import JSON, Tensors, plain, read_directory, reported
+from informer_forecaster._files.weights import check_layers, check_weights
+from informer_forecaster.time_features import TimeFeatures
 
 from ._darts_private import declare_fitted, make_network
-from .time_features import TimeFeatures
 
 if TYPE_CHECKING:
     from .darts import InformerModel
 
 Model = TypeVar("Model", bound="InformerModel")
-
-# Bytes: what a network may need beyond its file, as its position code grows with the look-back.
-ROOM = 2**30
 
 # Arguments of Darts for the machine and the run: they stay behind, as a file must not decide where
 # this machine writes or deletes.
@@ -97,7 +94,7 @@ def restore(
 ) -> Model:
     """Make the model that :func:`describe` wrote down."""
     arguments = {k: v for k, v in config["arguments"].items() if k not in RUNNING}
-    _check_layers(arguments, weights)
+    check_layers(arguments, weights)
     precision = config["precision"]
     trainer = {} if precision is None else {"precision": precision}
     trainer |= changes.get("pl_trainer_kwargs") or {}
@@ -113,7 +110,7 @@ def restore(
     model.output_dim = model.train_sample.future_target.shape[1]
     # Once without memory: a file must not ask for more than it brings.
     with torch.device("meta"):
-        _check_weights(_make_network(model, config), weights)
+        check_weights(_make_network(model, config), weights)
     network = _make_network(model, config)
     network.load_state_dict(weights)
     declare_fitted(model, network)
@@ -173,34 +170,3 @@ def _choice(name: str, config: dict[str, Any], choices: tuple[str, ...]) -> str:
     if config[name] not in choices:
         raise ValueError(f"`{name}` must be one of {choices}; the file has {config[name]!r}.")
     return str(config[name])
-
-
-def _check_layers(arguments: dict[str, Any], weights: Tensors) -> None:
-    """Raise before a loop makes more layers than there are weights."""
-    for name in ("num_encoder_layers", "num_decoder_layers", "num_encoder_stacks"):
-        if arguments[name] > len(weights):
-            raise ValueError(
-                f"`{name}` must fit the weights; got {arguments[name]}, and {len(weights)} of them."
-            )
-
-
-def _check_weights(network: torch.nn.Module, weights: Tensors) -> None:
-    """Raise unless ``weights`` are those of ``network``, which takes no memory yet."""
-    own = network.state_dict()
-    # Loading makes room for as many linear maps as there are, and would cut them to other lengths.
-    with contextlib.suppress(RuntimeError):
-        empty = {k: v.to("meta", own[k].dtype if k in own else None) for k, v in weights.items()}
-        network.load_state_dict(empty, assign=True)
-    expected = network.state_dict()
-    for name in sorted(expected.keys() | weights.keys()):
-        wanted, got = (_shape(ones.get(name)) for ones in (expected, weights))
-        if wanted != got:
-            raise ValueError(f"weight {name!r} must be {wanted}; the file has {got}.")
-        if not weights[name].isfinite().all():
-            raise ValueError(f"weight {name!r} must be finite; the file has other numbers.")
-    if sum(buffer.nbytes for buffer in network.buffers()) > ROOM:
-        raise ValueError("the lengths must fit into memory; the position code is too large.")
-
-
-def _shape(tensor: torch.Tensor | None) -> str:
-    return "absent" if tensor is None else f"{tensor.dtype} of the shape {tuple(tensor.shape)}"

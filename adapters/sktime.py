@@ -496,7 +496,7 @@ class InformerForecaster(GuardedForecaster):
         short = network.train(
             list(instances),
             epochs=int(epochs),
-            trainer=self._trainer_arguments(),
+            trainer=self.pl_trainer_kwargs or {},
             # A user who says something about Lightning's bars gets these.
             progress=self.verbose and "enable_progress_bar" not in (self.pl_trainer_kwargs or {}),
         )
@@ -542,7 +542,7 @@ class InformerForecaster(GuardedForecaster):
                 "pass: medians are fed back, and intervals do not widen for it. Give `fit` the "
                 "`fh`, more rows, or a larger `output_chunk_length`."
             )
-        values = self.model_.forecast(instances, steps, trainer=self._trainer_arguments())
+        values = self.model_.forecast(instances, steps, trainer=self.pl_trainer_kwargs or {})
         labels = {
             key: labels_at(one.y.index, one.step, steps[key]) for key, one in instances.items()
         }
@@ -571,19 +571,6 @@ class InformerForecaster(GuardedForecaster):
             key: steps_ahead(fh, one.y.index, one.step, one.name) for key, one in instances.items()
         }
         return instances, steps
-
-    def _trainer_arguments(self) -> dict[str, Any]:
-        """Arguments of Lightning's trainer: nothing is written to disk unless asked for."""
-        defaults = {
-            # Lightning would take all GPUs: too many for such a network, and not for notebooks.
-            "devices": 1,
-            "logger": False,
-            "enable_checkpointing": False,
-            # One bar for the whole training instead of one an epoch.
-            "enable_progress_bar": False,
-            "enable_model_summary": False,
-        }
-        return {**defaults, **(self.pl_trainer_kwargs or {})}
 
     # Files
 

@@ -210,8 +210,8 @@ replace(
     71,
     "weights of another save taken for those of the model",
     f"{DAMAGED}::test_the_weights_of_another_model_are_refused",
-    "if Path(weights).exists() and mark_of(path) != mark_of(weights):",
-    "if Path(weights).exists() and mark_of(path) == 0:",
+    "if Path(partner).exists() and mark_of(path) != mark_of(partner):",
+    "if Path(partner).exists() and mark_of(path) == 0:",
 )
 replace(
     72,
@@ -238,7 +238,7 @@ replace(
     75,
     "sizes of a pretrained model not compared with its weights",
     f"{PRETRAINED}::test_a_damaged_or_forged_directory_is_refused[a weight that is no number]",
-    "_check_weights(_make_network(model, config), weights)",
+    "check_weights(_make_network(model, config), weights)",
     "_make_network(model, config)",
 )
 replace(

@@ -1,6 +1,6 @@
-"""Six layers, each of which knows only those below it: read from the sources alone.
+"""Six layers and the calendar, each of which knows only those below it: read from the sources.
 
-network <- training, files <- Darts adapter <- explanations <- sktime adapter
+network <- training, files, calendar <- Darts adapter <- explanations <- sktime adapter
 """
 
 from __future__ import annotations
@@ -28,19 +28,20 @@ class Layer(NamedTuple):
 
 
 NETWORK = frozenset({"torch"})
-TRAINING = NETWORK | {"pytorch_lightning"}
+TRAINING = NETWORK | {"pytorch_lightning", "tqdm"}
 DARTS = TRAINING | {"darts", "numpy", "pandas", "sklearn"}
 # From below to above; of two prefixes the longer one counts.
 LAYERS = (
     Layer("network", ("_network",), NETWORK),
     Layer("training", ("_training",), TRAINING),
     Layer("files", ("_files",), NETWORK | {"safetensors"}),
+    Layer("calendar", ("time_features",), frozenset({"numpy", "pandas"})),
     Layer("darts", ("adapters",), DARTS),
     Layer("explain", ("explain",), DARTS | {"matplotlib"}),
     Layer(
         "sktime",
         ("adapters.sktime", "adapters._sktime"),
-        DARTS | {"sktime", "skbase", "tqdm"},
+        DARTS | {"sktime", "skbase"},
     ),
 )
 # What every layer may use: the package's own face, checks of arguments, and locks.

@@ -10,7 +10,7 @@ from darts.dataprocessing.transformers import Scaler
 
 from informer_forecaster import InformerModel
 from informer_forecaster.adapters.darts import calendar_names
-from informer_forecaster.adapters.time_features import TimeFeatures, informative_features
+from informer_forecaster.time_features import TimeFeatures, informative_features
 
 HOURLY = len(informative_features("h"))
 

@@ -21,7 +21,7 @@ import pandas as pd
 import pytest
 from darts.utils.likelihood_models.torch import QuantileRegression
 
-from informer_forecaster.adapters.time_features import TimeFeatures, informative_features
+from informer_forecaster.time_features import TimeFeatures, informative_features
 
 for _needed in ("onnxruntime", "onnxscript", "fastapi", "uvicorn"):
     pytest.importorskip(_needed)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from informer_forecaster.adapters.time_features import TimeFeatures, informative_features
+from informer_forecaster.time_features import TimeFeatures, informative_features
 
 DAILY = ("day_of_week", "day_of_month", "day_of_year")
 FREQUENCIES = {

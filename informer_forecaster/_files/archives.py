@@ -7,6 +7,7 @@ runs what its writer put in.
 from __future__ import annotations
 
 import os
+import uuid
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -62,6 +63,49 @@ def finish_save(path: FilePath, partner: FilePath) -> None:
     new, wanted = beside(path), mark_of(partner)
     if wanted and wanted == mark_of(new) and wanted != mark_of(path):
         new.replace(path)
+
+
+@contextmanager
+def written_pair(path: FilePath, partner: FilePath) -> Iterator[Path]:
+    """Give the name under which to write a file, and with an ending of ``partner`` its partner.
+
+    Both stand beside the old ones first: after an interrupted save the old pair or the new one is
+    there. An old partner goes if the new file has none.
+
+    Raises
+    ------
+    ValueError
+        If one of the two is a directory.
+    """
+    for target in (path, partner):
+        if Path(target).is_dir():
+            raise ValueError(f"`path` must name a file; {os.fspath(target)!r} is a directory.")
+    new = beside(path)
+    new_partner = Path(f"{new}{os.fspath(partner).removeprefix(os.fspath(path))}")
+    with without_leftovers(new, new_partner):
+        yield new
+        save_id = uuid.uuid4().hex
+        for file in filter(Path.exists, (new, new_partner)):
+            mark(file, save_id)
+        has_partner = new_partner.exists()
+        if has_partner:
+            new_partner.replace(partner)
+    new.replace(path)
+    if not has_partner:
+        Path(partner).unlink(missing_ok=True)
+
+
+def check_pair(path: FilePath, partner: FilePath) -> None:
+    """Raise if one of two files is damaged, or if they are not of one save."""
+    finish_save(path, partner)
+    for file in (path, partner):
+        check_archive(file)
+    if Path(partner).exists() and mark_of(path) != mark_of(partner):
+        raise ValueError(
+            f"{os.fspath(partner)!r} must hold the weights that were saved with "
+            f"{os.fspath(path)!r}; got those of another save. Put the two files of one save side "
+            "by side."
+        )
 
 
 def check_archive(path: FilePath) -> None:

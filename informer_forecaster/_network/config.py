@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass, fields
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any, Literal
+
+from informer_forecaster._checks import check_choice, check_integer, check_switch
 
 from .registry import check_attention
 
@@ -25,9 +26,6 @@ SIZES_OF_EFFECTS = {"d_model": 32, "dim_feedforward": 128, "dropout": 0.1}
 # Where `patch_length` is left out.
 LONGEST_PATCH = 24
 FEWEST_TOKENS = 16
-# Largest magnitude of a value that weights of so many bits can train on: the fourth root of their
-# largest number, as Adam squares the gradient of a squared error.
-LARGEST_VALUE = {32: 2.0**32, 64: 2.0**256}
 
 
 class SizesError(ValueError):
@@ -333,24 +331,3 @@ _SWITCHES = (
     "lookback_skip",
     "decoder_causal",
 )
-
-
-def check_integer(name: str, value: object, minimum: int) -> int:
-    """Return ``value`` as Python's integer; raise unless it is one of at least ``minimum``."""
-    if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < minimum:
-        raise ValueError(f"`{name}` must be an integer of at least {minimum}; got {value!r}.")
-    return int(value)
-
-
-def check_switch(name: str, value: object) -> bool:
-    """Return ``value`` as Python's boolean; raise unless it is one, or one of numpy's."""
-    # By its name: the network needs no numpy. Numpy 2 calls its own `bool`, numpy 1 `bool_`.
-    if type(value).__name__ not in ("bool", "bool_"):
-        raise ValueError(f"`{name}` must be True or False; got {value!r}.")
-    return bool(value)
-
-
-def check_choice(name: str, value: object, choices: Collection[str]) -> None:
-    """Raise unless ``value`` is one of ``choices``."""
-    if not any(isinstance(value, type(choice)) and value == choice for choice in choices):
-        raise ValueError(f"`{name}` must be one of {', '.join(map(repr, choices))}; got {value!r}.")

@@ -15,6 +15,9 @@ from torch import Tensor
 from .windows import whole_of
 
 STRETCHES = 5
+# The last layer and the linear map, whose sum is the forecast.
+LAST = ("network.projection.weight", "network.projection.bias")
+LINEAR = ("network.lookback_skip.weight", "network.lookback_skip.bias")
 
 Weights = dict[str, Tensor]
 
@@ -108,7 +111,6 @@ class KeepBestWeights(EarlyStopping):
         if self.start is not None and self.best.epoch > self.start.epoch:
             gains = average_stretches(self.start.losses - self.best.losses)
             share = earned_share(trainer.strategy.reduce(gains, reduce_op="mean"))
-            blend = getattr(pl_module, "blend", all_or_nothing)
             weights = blend(self.start.weights, weights, share)
         pl_module.load_state_dict(weights)
         if (calibrate := getattr(pl_module, "calibrate", None)) is not None:
@@ -205,6 +207,13 @@ def earned_share(gains: Tensor) -> float:
     return gain**2 / (gain**2 + error**2)
 
 
-def all_or_nothing(start: Weights, best: Weights, share: float) -> Weights:
-    """Keep the best weights if they have earned half of the change, else those of the start."""
-    return best if share > 0.5 else start
+def blend(start: Weights, best: Weights, share: float) -> Weights:
+    """Weights whose forecast goes ``share`` of the way from the start to the best ones.
+
+    The last layer and the linear map add up to the forecast. Where the network took part in the
+    start, or has no such layer, no weights lie between two networks: the better ones are taken.
+    """
+    if not set(LAST) <= start.keys() or any(bool(start[name].any()) for name in LAST):
+        return best if share > 0.5 else start
+    names = [name for name in (*LAST, *LINEAR) if name in best]
+    return {**best, **{name: torch.lerp(start[name], best[name], share) for name in names}}

@@ -5,18 +5,51 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import torch
+from pytorch_lightning import LightningModule
 from torch import Tensor
 
-from .best_weights import average_stretches, earned_share
+from informer_forecaster._network import Informer
+
+from .best_weights import are_held_back, average_stretches, earned_share
 from .linear_start import Reduce
 
+# Forecasts, values and weights of a batch of windows.
+Validated = tuple[Tensor, Tensor, Tensor | None]
 # From half to three times as far.
 FACTORS = tuple(2 ** (step / 16) for step in range(-16, 26))
 
 
+@torch.no_grad()
+def calibrate(
+    module: LightningModule,
+    network: Informer,
+    quantiles: Sequence[float],
+    windows: Iterable[Validated],
+    reduce: Reduce,
+) -> None:
+    """Scale all distances to the median by the factor that forecasts the windows best.
+
+    Last layer and linear map add up to the forecast, so the factor goes into their weights.
+    """
+    was_training = module.training
+    module.eval()
+    # Making an iterator of a loader draws a random number.
+    with torch.random.fork_rng(devices=[]):
+        factor = best_factor(quantiles, windows, reduce)
+    module.train(was_training)
+    if are_held_back(module.trainer):
+        # Windows that the start was fitted to show less error than new ones will.
+        factor = max(1.0, factor)
+    skip, middle = network.lookback_skip, len(quantiles) // 2
+    last = [p.unflatten(0, (-1, len(quantiles))) for p in network.projection.parameters()]
+    for parameter in [*last, *(() if skip is None else skip.parameters())]:
+        median = parameter[:, middle : middle + 1].clone()
+        parameter.copy_(median + factor * (parameter - median))
+
+
 def best_factor(
     quantiles: Sequence[float],
-    windows: Iterable[tuple[Tensor, Tensor, Tensor | None]],
+    windows: Iterable[Validated],
     reduce: Reduce,
 ) -> float:
     """Factor of the distances to the median, of those that forecast the windows best.

@@ -6,9 +6,31 @@ from collections.abc import Sequence
 from statistics import NormalDist
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from informer_forecaster._network import Informer
 
 from .linear_start import LinearForecast
+
+
+def begin_at(network: Informer, weight: Tensor, bias: Tensor, day: int | None = None) -> None:
+    """Let a network forecast by its linear map alone, until it has learnt what to add.
+
+    Parameters
+    ----------
+    network : Informer
+        With a linear map from the look-back.
+    weight, bias : Tensor
+        Of :func:`start_parameters`.
+    day : int, optional
+        Steps of the cycle that effects of covariates were found to have.
+    """
+    assert network.lookback_skip is not None
+    network.lookback_skip.set_map(weight, bias)
+    if network.step_head is not None and day is not None:
+        network.step_head.cycle.fill_(day)
+    nn.init.zeros_(network.projection.weight)
+    nn.init.zeros_(network.projection.bias)
 
 
 def start_parameters(

@@ -12,7 +12,9 @@ from pytorch_lightning import Callback, LightningModule
 from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.plugins import DoublePrecision
 from pytorch_lightning.trainer.states import TrainerFn
-from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.lr_scheduler import ExponentialLR, LambdaLR
+
+from informer_forecaster._checks import Arguments
 
 from .best_weights import FiniteWeights, KeepBestWeights
 
@@ -21,6 +23,18 @@ WARM_UP_STEPS = 100  # at most; never more than a tenth of all steps
 # one of 800 steps needs.
 LONG_TRAINING = 3000
 GRADIENT_NORM = 1.0
+# Of the original experiments.
+PAPER: Arguments = {
+    "use_reversible_instance_norm": False,
+    "optimizer_kwargs": {"lr": 1e-4},
+    "lr_scheduler_cls": ExponentialLR,
+    "lr_scheduler_kwargs": {"gamma": 0.5},
+    "batch_size": 32,
+    "n_epochs": 6,
+    "early_stopping_patience": 3,
+    "time_features": "all",
+    "pl_trainer_kwargs": {"gradient_clip_val": 0.0},
+}
 
 
 class TrainingRecipe(LightningModule):
@@ -86,6 +100,11 @@ class TrainingRecipe(LightningModule):
             if isinstance(keeper, KeepBestWeights) and keeper.best is not None:
                 progress: Any = self.trainer.fit_loop.epoch_progress.current
                 progress.processed = progress.completed = keeper.best.epoch
+
+    def add_up(self, sums: torch.Tensor) -> torch.Tensor:
+        """Add up what several processes saw."""
+        added: torch.Tensor = self.trainer.strategy.reduce(sums, reduce_op="sum")
+        return added
 
     # A hook and no argument of the trainer: it holds for the user's own trainers, too.
 

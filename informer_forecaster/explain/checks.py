@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from informer_forecaster._network.config import check_integer
+from informer_forecaster._checks import check_integer
 from informer_forecaster.adapters._darts_checks import (
     check_inputs,
     check_length,

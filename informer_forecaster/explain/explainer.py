@@ -8,7 +8,7 @@ from typing import Any, Literal
 import pandas as pd
 from darts.utils.likelihood_models.torch import QuantileRegression
 
-from informer_forecaster._network.config import LARGEST_VALUE, check_choice, check_integer
+from informer_forecaster._checks import LARGEST_VALUE, check_choice, check_integer
 from informer_forecaster.adapters.darts import InformerModel
 
 from .checks import (

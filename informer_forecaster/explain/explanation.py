@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from informer_forecaster._network.config import check_integer
+from informer_forecaster._checks import check_integer
 
 from .attention_map import AttentionMap
 from .plots import draw_attention, draw_importance, draw_sparsity

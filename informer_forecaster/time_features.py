@@ -61,7 +61,7 @@ def informative_features(
     Examples
     --------
     >>> import pandas as pd
-    >>> from informer_forecaster.adapters.time_features import informative_features
+    >>> from informer_forecaster.time_features import informative_features
     >>> informative_features("h")
     ('hour_of_day', 'day_of_week', 'day_of_month', 'day_of_year')
     >>> informative_features("h", pd.Timedelta(days=365))
@@ -100,7 +100,7 @@ class TimeFeatures:
     Examples
     --------
     >>> import pandas as pd
-    >>> from informer_forecaster.adapters.time_features import TimeFeatures
+    >>> from informer_forecaster.time_features import TimeFeatures
     >>> TimeFeatures(("month_of_year",))(pd.DatetimeIndex(["2020-01-31", "2020-12-01"]))
     array([[-0.5],
            [ 0.5]])
