@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from tqdm import tqdm
 
 from informer_forecaster._network.attention import FullAttention, ProbSparseAttention
 
-HEADS, WIDTH = 8, 64
+HEADS = {"8 of 64": (8, 64), "4 of 16": (4, 16)}  # the paper's, and small ones
 SAMPLING_FACTOR = 5
 TOKENS = 5000  # of a batch
 LENGTHS = (96, 336, 720, 1440, 2880, 5760)
@@ -48,13 +49,17 @@ def make_attention(method: str, causal: bool) -> nn.Module:
 
 
 def make_call(
-    attention: nn.Module, length: int, device: str, tokens: int = TOKENS
+    attention: nn.Module,
+    length: int,
+    device: str,
+    tokens: int = TOKENS,
+    heads: str = "8 of 64",
 ) -> tuple[Call, int]:
     """Make a forward and backward call, and count the bytes of its queries, keys and values."""
     batch = max(1, round(tokens / length))
     # Heads side by side in memory, as the products before and after an attention have them.
     q, k, v, gradient = (
-        torch.randn(batch, length, HEADS, WIDTH, device=device).transpose(1, 2) for _ in range(4)
+        torch.randn(batch, length, *HEADS[heads], device=device).transpose(1, 2) for _ in range(4)
     )
     inputs = [x.requires_grad_() for x in (q, k, v)]
 
@@ -74,29 +79,32 @@ def measure_memory(request: dict[str, Any], device: str) -> float:
 
 
 def measure(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """Measure all lengths; one row a length, mask and method."""
-    cases = [
-        (length, causal)
-        for length in (*arguments.lengths, *arguments.memory_lengths)
-        for causal in (False, True)
-    ]
-    for length, causal in tqdm(cases, desc="attention"):
+    """Measure all lengths; one row for the heads, a length, a mask and a method."""
+    lengths = (*arguments.lengths, *arguments.memory_lengths)
+    cases = list(product(arguments.heads, lengths, (False, True)))
+    for heads, length, causal in tqdm(cases, desc="attention"):
+        # Small heads say what the choice of the queries costs, and need less of the rest.
+        is_paper = heads == "8 of 64"
+        methods = METHODS if is_paper else METHODS[:-1]
         times: dict[str, float] = {}
         if length in arguments.lengths:
             calls = {
-                method: make_call(make_attention(method, causal), length, arguments.device)[0]
-                for method in METHODS
+                method: make_call(
+                    make_attention(method, causal), length, arguments.device, heads=heads
+                )[0]
+                for method in methods
             }
             times = time_side_by_side(calls, arguments.rounds, arguments.threads, arguments.seconds)
-        for method in METHODS:
+        for method in methods if is_paper or times else ():
             case = {"length": length, "causal": causal, "method": method}
-            memory = measure_memory_apart(__file__, arguments, case)
-            yield {**case, "milliseconds": times.get(method), "memory": memory}
+            memory = measure_memory_apart(__file__, arguments, case) if is_paper else None
+            yield {"heads": heads, **case, "milliseconds": times.get(method), "memory": memory}
 
 
 def main() -> None:
     """Measure, and write the CSV."""
     parser = make_parser(__doc__, Path(__file__).with_suffix(".csv"))
+    parser.add_argument("--heads", nargs="*", default=list(HEADS), choices=list(HEADS))
     parser.add_argument("--lengths", type=int, nargs="*", default=LENGTHS)
     parser.add_argument("--memory-lengths", type=int, nargs="*", default=MEMORY_LENGTHS)
     arguments = parser.parse_args()

@@ -5,8 +5,8 @@ from __future__ import annotations
 INTRODUCTION = """\
 # Benchmarks
 
-- **An attention call** grows with `L ln L`: at 720 steps it takes an eighth of the time of torch's
-  fused full attention.
+- **An attention call** grows with `L ln L`: at 720 steps it takes a quarter of the time of torch's
+  fused full attention, in the paper's form a tenth.
 - **A training step** gains up to 18 % by that at the paper's sizes: matrix products take most of
   its time.
 - **NeuralForecast's Informer** takes twice the time for a step of `fit`, and 2.5 to 4 times for a
@@ -22,15 +22,15 @@ turns, in float32. `docs/benchmarks/pages.py` writes this page and its figures f
 ATTENTION = """\
 ## One attention call
 
-Forward and backward, 8 heads of 64, `sampling_factor=5`, 5000 queries in all (queries = keys), each
-head's columns side by side in memory as the network has them.
+Forward and backward, 8 heads of 64 and 4 of 16, `sampling_factor=5`, 5000 queries in all (queries =
+keys), each head's columns side by side in memory as the network has them.
 
 - *Full* is torch's fused `scaled_dot_product_attention`.
 - *Textbook* is ProbSparse attention as the paper writes it, each query with its own sample of the
   keys ([textbook.py](benchmarks/textbook.py)).
-- *Ours* is `sparsity="sampled"`, the paper's form; the ratios are to it.
-- *Moment* was measured when it only ranked the queries. [Its own page](attention.md) has what it
-  costs now that it also fills the other rows.
+- *Sampled* is `sparsity="sampled"`, the paper's form; *moment* is the default, which loses nothing
+  against full attention: [its own page](attention.md) says how. Where exact attention costs less,
+  both compute it.
 - *Memory* is the peak of a call beyond its inputs and the gradient it is given, as a multiple of
   the bytes of queries, keys and values together.
 

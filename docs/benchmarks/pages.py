@@ -27,7 +27,7 @@ FOLDER = Path(__file__).parent
 PAGE = FOLDER.parent / "benchmarks.md"
 FIGURES = FOLDER.parent / "figures"
 FILES = ("attention_speed", "training_step", "peer_speed", "epoch_speed", "selection")
-PAPERS, OWN = "ours, sampled", "ours, moment"  # the paper's form, and the package's own
+OURS = PAPERS, OWN = "ours, sampled", "ours, moment"  # the paper's form, and the package's own
 STYLES = {
     PAPERS: ("tab:blue", "-", PAPERS),
     OWN: ("tab:blue", ":", OWN + " (default)"),
@@ -47,23 +47,24 @@ def make_attention_tables(results: pd.DataFrame) -> str:
     text = ""
     for causal, title in ((False, "Without a mask"), (True, "Causal")):
         table = results[results["causal"] == causal]
-        time = table.pivot_table(
-            index="length", columns="method", values="milliseconds", dropna=False
+        of_the_paper = table[table["heads"] == "8 of 64"]
+        time, memory = (
+            of_the_paper.pivot_table(index="length", columns="method", values=value, dropna=False)
+            for value in ("milliseconds", "memory")
         )
-        memory = table.pivot_table(index="length", columns="method", values="memory", dropna=False)
-        names = [PAPERS, OWN, "full", "textbook"]
-        header = ["L", *(f"{name}, ms" for name in names[:2]), "full / ours", "textbook / ours"]
-        header += [f"memory: {name}" for name in names]
-        rows = [
-            [
-                length,
-                *times[names[:2]],
-                times["full"] / times[PAPERS],
-                times["textbook"] / times[PAPERS],
-                *memory.loc[length, names],
-            ]
-            for length, times in time.iterrows()
-        ]
+        others = [name for name in [*OURS, "textbook"] if name in time]
+        header = ["L", *(f"full / {name}" for name in others)]
+        rows = [[n, *(row["full"] / row[name] for name in others)] for n, row in time.iterrows()]
+        small = table[table["heads"] == "4 of 16"]
+        if len(small):
+            narrow = small.pivot_table(index="length", columns="method", values="milliseconds")
+            header += [f"4 of 16: full / {name}" for name in OURS]
+            ratios = [narrow["full"] / narrow[name] for name in OURS]
+            for row in rows:
+                row += [ratio.get(row[0], float("nan")) for ratio in ratios]
+        header += ["full, ms", *(f"memory: {name}" for name in ("full", *others))]
+        for row in rows:
+            row += [time.at[row[0], "full"], *memory.loc[row[0], ["full", *others]]]
         text += f"{title}:\n\n{make_table(header, rows)}\n"
     return text
 
@@ -219,7 +220,8 @@ def main() -> None:
     PAGE.write_text(make_page(results), encoding="utf-8")
     if "attention_speed" in results:
         attention = results["attention_speed"]
-        attention = attention[attention["device"] == attention["device"].iloc[0]]
+        for name in ("machine", "device", "heads"):
+            attention = attention[attention[name] == attention[name].iloc[0]]
         draw(attention, "milliseconds", "milliseconds", FIGURES / "attention_time.png")
         label = "peak memory / (q, k and v)"
         draw(attention, "memory", label, FIGURES / "attention_memory.png")
