@@ -35,7 +35,6 @@ from informer_forecaster._network.config import (
     ARCHITECTURE,
     DATA_FIELDS,
     LEARNING_RATE,
-    LEARNING_RATE_OF_EFFECTS,
     LENGTHS,
 )
 from informer_forecaster._network.dropout import drop
@@ -82,10 +81,8 @@ class _InformerModule(TrainingRecipe, PLForecastingModule):
         config = {k: v for k, v in kwargs.items() if k in NETWORK_FIELDS | LENGTHS}
         self.network = Informer(InformerConfig(**config), dropout=_Dropout)
         if self.optimizer_cls is torch.optim.Adam:
-            acts = self.network.config.has_effects
-            rate = LEARNING_RATE_OF_EFFECTS if acts else LEARNING_RATE
-            self.slows_down = acts and "lr" not in self.optimizer_kwargs
-            self.optimizer_kwargs = {"lr": rate, **self.optimizer_kwargs}
+            self.slows_down = "lr" not in self.optimizer_kwargs
+            self.optimizer_kwargs = {"lr": LEARNING_RATE, **self.optimizer_kwargs}
         skip = self.network.lookback_skip
         moves = skip is not None and moves_with_the_series(self.likelihood)
         has_effects = moves and self.network.config.has_effects

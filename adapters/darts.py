@@ -39,7 +39,6 @@ from informer_forecaster._network.config import (
     LENGTHS,
     N_EPOCHS,
     PATIENCE,
-    SIZES,
 )
 from informer_forecaster._threads import one_at_a_time
 from informer_forecaster._training.recipe import PAPER, stops_by_itself
@@ -87,12 +86,12 @@ class InformerModel(LoadsWeights, SavedWholeModel):
         input_chunk_length: int,
         output_chunk_length: int,
         output_chunk_shift: int = 0,
-        d_model: int | None = InformerConfig.d_model,
+        d_model: int = InformerConfig.d_model,
         nhead: int = InformerConfig.nhead,
         num_encoder_layers: int = InformerConfig.num_encoder_layers,
         num_decoder_layers: int = InformerConfig.num_decoder_layers,
-        dim_feedforward: int | None = InformerConfig.dim_feedforward,
-        dropout: float | None = InformerConfig.dropout,
+        dim_feedforward: int = InformerConfig.dim_feedforward,
+        dropout: float = InformerConfig.dropout,
         activation: Literal["gelu", "relu"] = InformerConfig.activation,
         attention: str = InformerConfig.attention,
         sampling_factor: int = InformerConfig.sampling_factor,
@@ -136,8 +135,7 @@ class InformerModel(LoadsWeights, SavedWholeModel):
             Number of steps to shift the start of the output chunk into the future. With a shift the
             model cannot roll out. Default: ``0``.
         d_model
-            Width of the tokens in encoder and decoder. ``None`` for 32 where covariates act (past
-            ones, or future ones besides the calendar), and 16 elsewhere. Default: ``None``.
+            Width of the tokens in encoder and decoder. Default: ``32``.
         nhead
             Number of attention heads; must divide `d_model`. Default: ``4``.
         num_encoder_layers
@@ -145,11 +143,10 @@ class InformerModel(LoadsWeights, SavedWholeModel):
         num_decoder_layers
             Number of layers in the decoder. Default: ``1``.
         dim_feedforward
-            Width inside the position-wise feed-forward network. ``None`` for 128 where covariates
-            act, and 64 elsewhere. Default: ``None``.
+            Width inside the position-wise feed-forward network. Default: ``128``.
         dropout
-            Fraction of values dropped; also active at prediction with `mc_dropout=True`. ``None``
-            for 0.1 where covariates act, and 0.3 elsewhere. Default: ``None``.
+            Fraction of values dropped; also active at prediction with `mc_dropout=True`. Default:
+            ``0.1``.
         activation
             Activation of the feed-forward network, ``"gelu"`` or ``"relu"``. Default: ``"gelu"``.
         attention
@@ -232,11 +229,11 @@ class InformerModel(LoadsWeights, SavedWholeModel):
             `nr_epochs_val_period`, `force_reset`, `save_checkpoints`, `add_encoders`,
             `random_state`, `pl_trainer_kwargs`, `show_warnings`, `enable_finetuning`. They are
             described in the documentation of Darts' `TransformerModel`. Unless you choose, the
-            optimizer is Adam at a learning rate of ``3e-3`` where covariates act and ``2e-4``
-            elsewhere (another `optimizer_cls` keeps its own), for 10 epochs; a training of more
-            than 3000 steps on covariates has ``1.5e-3``. The rate rises over the first 100 steps,
-            or a tenth of all if these are fewer, and falls to zero along half a cosine over the
-            epochs (`lr_scheduler_cls` takes its place). The norm of the gradient is clipped at 1
+            optimizer is Adam at a learning rate of ``3e-3`` (another `optimizer_cls` keeps its
+            own), for 10 epochs; a training of more than 3000 steps has ``1.5e-3``. The rate rises
+            over the first 100 steps, or a tenth of all if these are fewer, and falls to zero along
+            half a cosine over the epochs (`lr_scheduler_cls` takes its place). The norm of the
+            gradient is clipped at 1
             (``gradient_clip_val`` in `pl_trainer_kwargs`; 0 for no clipping).
 
         Raises
@@ -286,11 +283,7 @@ class InformerModel(LoadsWeights, SavedWholeModel):
         _check_arguments(arguments)
         # The checked values are Python's own numbers, as a checkpoint needs them.
         arguments.update({name: getattr(config, name) for name in LENGTHS})
-        # Sizes that are left out follow from the covariates, once these are known.
-        self._architecture = {
-            name: None if name in SIZES and arguments[name] is None else getattr(config, name)
-            for name in ARCHITECTURE
-        }
+        self._architecture = {name: getattr(config, name) for name in ARCHITECTURE}
         super().__init__(**self._extract_torch_model_params(**arguments))
         if use_reversible_instance_norm is None:
             use_reversible_instance_norm = moves_with_the_series(arguments.get("likelihood"))

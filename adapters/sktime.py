@@ -84,20 +84,18 @@ class InformerForecaster(GuardedForecaster):
         Steps forecast in one pass. With ``None`` the largest step of the `fh` given to `fit`, as
         far as the data are long enough. A longer horizon is rolled out: medians are fed back, and
         the intervals do not widen for it.
-    d_model : int or None
-        Width of the tokens; ``None`` for 32 where columns of `X` act, and 16 elsewhere.
+    d_model : int
+        Width of the tokens.
     nhead : int
         Attention heads; divides `d_model`.
     num_encoder_layers : int
         Attention layers of the encoder.
     num_decoder_layers : int
         Layers of the decoder.
-    dim_feedforward : int or None
-        Width inside the position-wise feed-forward network; ``None`` for 128 where columns of `X`
-        act, and 64 elsewhere.
-    dropout : float or None
-        Fraction of values dropped in training; ``None`` for 0.1 where columns of `X` act, and 0.3
-        elsewhere.
+    dim_feedforward : int
+        Width inside the position-wise feed-forward network.
+    dropout : float
+        Fraction of values dropped in training.
     activation : {"gelu", "relu"}
         Activation of the feed-forward network.
     attention : str
@@ -138,8 +136,8 @@ class InformerForecaster(GuardedForecaster):
     batch_size : int
         Windows in a batch.
     lr : float or None
-        Learning rate of Adam; ``None`` for 3e-3 where columns of `X` act (1.5e-3 in a
-        training of more than 3000 steps), and 2e-4 elsewhere.
+        Learning rate of Adam; ``None`` for 3e-3, and 1.5e-3 in a training of more than 3000
+        steps.
     early_stopping_patience : int or None
         Epochs without a better validation loss after which training stops, and goes back to the
         best weights. The last eighth of the windows of each series validates: the network does not
@@ -223,12 +221,12 @@ class InformerForecaster(GuardedForecaster):
 
     input_chunk_length: int = 96
     output_chunk_length: int | None = None
-    d_model: int | None = InformerConfig.d_model
+    d_model: int = InformerConfig.d_model
     nhead: int = InformerConfig.nhead
     num_encoder_layers: int = InformerConfig.num_encoder_layers
     num_decoder_layers: int = InformerConfig.num_decoder_layers
-    dim_feedforward: int | None = InformerConfig.dim_feedforward
-    dropout: float | None = InformerConfig.dropout
+    dim_feedforward: int = InformerConfig.dim_feedforward
+    dropout: float = InformerConfig.dropout
     activation: str = InformerConfig.activation
     attention: str = InformerConfig.attention
     sampling_factor: int = InformerConfig.sampling_factor

@@ -57,26 +57,6 @@ def test_averages_fade_from_step_to_step(length: int, half_life: int) -> None:
     torch.testing.assert_close(average_before(values, half_life), torch.stack(expected, dim=1))
 
 
-@pytest.mark.parametrize(
-    ("numbers", "width", "dropout"),
-    [
-        ({}, 16, 0.3),
-        ({"num_future_covariates": 2, "num_calendar_features": 2}, 16, 0.3),
-        ({"num_future_covariates": 3, "num_calendar_features": 2}, 32, 0.1),
-        ({"num_past_covariates": 1}, 32, 0.1),
-        ({"num_past_covariates": 1, "covariate_effects": False}, 16, 0.3),
-        ({"num_past_covariates": 1, "d_model": 8, "dropout": 0.0}, 8, 0.0),
-    ],
-    ids=str,
-)
-def test_sizes_that_are_left_out_follow_from_the_covariates(
-    numbers: dict[str, float], width: int, dropout: float
-) -> None:
-    config = InformerConfig(24, 12, num_targets=1, **numbers)
-    assert (config.d_model, config.dropout) == (width, dropout)
-    assert config.dim_feedforward == (128 if config.has_effects else 64)
-
-
 def test_more_calendar_features_than_covariates_are_refused() -> None:
     with pytest.raises(ValueError, match="num_calendar_features"):
         InformerConfig(24, 12, num_targets=1, num_calendar_features=1)

@@ -208,26 +208,18 @@ def test_the_rate_warms_up_and_decays_over_the_steps_there_are(tiny_model, waves
 
 
 @pytest.mark.parametrize(
-    ("covariates", "options", "peak"),
-    [
-        (True, {}, 1.5e-3),
-        (True, {"optimizer_kwargs": {"lr": 3e-3}}, 3e-3),  # the user's own
-        (False, {}, 2e-4),
-    ],
+    ("options", "peak"),
+    [({}, 1.5e-3), ({"optimizer_kwargs": {"lr": 3e-3}}, 3e-3)],  # the second is the user's own
 )
-def test_a_long_training_on_covariates_has_half_the_rate(
-    tiny_model, waves, monkeypatch, covariates, options, peak
-):
+def test_a_long_training_has_half_the_rate(tiny_model, waves, monkeypatch, options, peak):
     """Ten steps of a few windows here, three thousand else; what a short one has comes first."""
-    known = {"future_covariates": waves(seed=2)} if covariates else {}
     rates = []
     for longest in (10**6, 10):
         monkeypatch.setattr("informer_forecaster._training.recipe.LONG_TRAINING", longest)
         seen = Losses()
-        tiny_model(trainer={"callbacks": [seen]}, n_epochs=20, **options).fit(waves(), **known)
+        tiny_model(trainer={"callbacks": [seen]}, n_epochs=20, **options).fit(waves())
         rates.append(max(seen.rates))
-    short = 3e-3 if covariates else 2e-4
-    factor = rates[0] / short
+    factor = rates[0] / 3e-3
     assert 0.9 < factor <= 1  # the cosine has begun where the warm-up ends
     assert rates[1] == pytest.approx(peak * factor)
 

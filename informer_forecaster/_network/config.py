@@ -15,14 +15,10 @@ SPARSITIES = ("sampled", "moment")
 CROSS_ATTENTIONS = ("full", "prob")
 PADDING_MODES = ("replicate", "circular")
 
-# Of Adam, in both adapters, and how many epochs. Where covariates act there is more to learn than a
-# linear map leaves, and the network may learn more freely.
-LEARNING_RATE = 2e-4
-LEARNING_RATE_OF_EFFECTS = 3e-3
+# Of Adam, in both adapters, and how many epochs.
+LEARNING_RATE = 3e-3
 N_EPOCHS = 10
 PATIENCE = 5
-SIZES = {"d_model": 16, "dim_feedforward": 64, "dropout": 0.3}
-SIZES_OF_EFFECTS = {"d_model": 32, "dim_feedforward": 128, "dropout": 0.1}
 # Where `patch_length` is left out.
 LONGEST_PATCH = 24
 FEWEST_TOKENS = 16
@@ -56,20 +52,19 @@ class InformerConfig:
         one component.
     num_parameters : int
         Numbers forecast for each value, ``P``: 1, or as many as the likelihood has parameters.
-    d_model : int or None
-        Width of a token; ``None`` stands for 32 where covariates act, and for 16 elsewhere.
+    d_model : int
+        Width of a token.
     nhead : int
         Attention heads; divides ``d_model``.
     num_encoder_layers : int
         Attention layers of the encoder's main stack.
     num_decoder_layers : int
         Layers of the decoder.
-    dim_feedforward : int or None
-        Width inside the position-wise feed-forward network; ``None`` stands for 128 where
-        covariates act, and for 64 elsewhere.
-    dropout : float or None
+    dim_feedforward : int
+        Width inside the position-wise feed-forward network.
+    dropout : float
         Probability of dropping a value: after the embedding, on attention weights, and in both
-        halves of each layer; ``None`` stands for 0.1 where covariates act, and for 0.3 elsewhere.
+        halves of each layer.
     activation : {"gelu", "relu"}
         Activation of the feed-forward network.
     attention : str
@@ -114,9 +109,7 @@ class InformerConfig:
     Notes
     -----
     What is given as ``None`` is a number once the configuration is made: ``dataclasses.replace``
-    with another look-back or other covariates keeps it, unless it is given as ``None`` again.
-    Covariates act where there are past ones, or future ones besides the calendar, and
-    `covariate_effects` is on.
+    with another look-back keeps it, unless it is given as ``None`` again.
 
     Examples
     --------
@@ -134,13 +127,12 @@ class InformerConfig:
     num_static_covariates: int = 0
     num_calendar_features: int = 0
     num_parameters: int = 1
-    # Left out, they follow from the covariates: numbers once a configuration is made.
-    d_model: int = None  # type: ignore[assignment]
+    d_model: int = 32
     nhead: int = 4
     num_encoder_layers: int = 2
     num_decoder_layers: int = 1
-    dim_feedforward: int = None  # type: ignore[assignment]
-    dropout: float = None  # type: ignore[assignment]
+    dim_feedforward: int = 128
+    dropout: float = 0.1
     activation: Literal["gelu", "relu"] = "gelu"
     attention: str = "prob"
     sampling_factor: int = 5
@@ -164,10 +156,6 @@ class InformerConfig:
         if self.patch_length is None:
             patch = max(1, min(LONGEST_PATCH, lookback // FEWEST_TOKENS))
             object.__setattr__(self, "patch_length", patch)
-        sizes = SIZES_OF_EFFECTS if self.has_effects else SIZES
-        for name, size in sizes.items():
-            if getattr(self, name) is None:
-                object.__setattr__(self, name, size)
         for names, minimum in ((_COUNTS_FROM_ONE, 1), (_COUNTS_FROM_ZERO, 0)):
             for name in names:
                 # Numpy's integers, as a grid search gives them, become Python's.
