@@ -85,15 +85,15 @@ def test_effects_grow_with_a_series_that_grows(tiny_model):
 
 def test_a_curve_and_a_cycle_are_found(tiny_model):
     """Quadratic in a temperature, and the more so in the afternoon."""
-    draw, length = random(), 1200
+    draw, length = random(), 2400
     hours = pd.date_range("2022-01-01", periods=length, freq="h")
     temperature = draw.normal(size=length).cumsum() % 7 - 3.5
     afternoon = 1 + np.sin(2 * np.pi * (np.arange(length) - 8) / 24)
     values = afternoon * temperature**2 + 0.1 * draw.normal(size=length)
     series, known = table(values, hours), table(temperature, hours)
     model = tiny_model(n_epochs=0, trainer=WHOLE)
-    model.fit(series[:900], future_covariates=known)
-    assert error(model, series, start=900, future_covariates=known) < 0.35 * values.std()
+    model.fit(series[:2100], future_covariates=known)
+    assert error(model, series, start=2100, future_covariates=known) < 0.35 * values.std()
 
 
 @pytest.mark.parametrize("later", [-1, 2, 7])
@@ -192,3 +192,15 @@ def test_a_batch_does_not_matter(tiny_model):
     for one, forecast in zip(windows, together, strict=True):
         alone = model.predict(4, one, future_covariates=days)
         np.testing.assert_allclose(alone.values(), forecast.values(), rtol=1e-5)
+
+
+def test_a_step_that_windows_share_teaches_once(tiny_model):
+    """More effects than steps can tell apart would fit each of them, and leave nothing to learn."""
+    draw, length = random(), 480
+    load = np.convolve(draw.normal(size=length + 23), np.ones(24) / 5, mode="valid")
+    wave = np.sin(2 * np.pi * np.arange(length) / 24)
+    index = pd.date_range("2022-01-03", periods=length, freq="h")
+    series = table(load * wave + 0.1 * draw.normal(size=length), index)
+    model = tiny_model(48, 24, n_epochs=0, trainer=WHOLE, time_features=True)
+    model.fit(series, future_covariates=table(load, index))
+    assert 0 < model.model.effects.weight.count_nonzero() <= length // 10

@@ -104,7 +104,8 @@ def test_sampling_is_repeatable_by_its_seed(tiny_model, waves):
 @pytest.mark.parametrize("attention", ["prob", "full"])
 def test_monte_carlo_dropout_gives_samples_that_differ(tiny_model, waves, attention):
     """Dropout is off otherwise, in both kinds of attention."""
-    model = tiny_model(dropout=0.3, attention=attention).fit(waves())
+    all_windows = {"early_stopping_patience": None}
+    model = tiny_model(dropout=0.3, attention=attention, **all_windows).fit(waves())
     plain = model.predict(4, num_samples=10)
     assert np.ptp(plain.all_values(), axis=2).max() == 0
     noisy = model.predict(4, num_samples=10, mc_dropout=True)

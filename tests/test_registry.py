@@ -62,7 +62,7 @@ def test_its_dropout_is_the_networks(tiny_model, waves):
 
 def test_its_weights_are_trained_and_saved(tiny_model, waves, tmp_path):
     register_attention("mine", make)
-    model = tiny_model(attention="mine").fit(waves())
+    model = tiny_model(attention="mine", early_stopping_patience=None).fit(waves())
     weights = {name: value for name, value in model.model.state_dict().items() if ".weight" in name}
     own = [value for name, value in weights.items() if name.endswith("attention.attention.weight")]
     assert own

@@ -171,17 +171,24 @@ class EffectsStart:
         many = [c for c in averages if self._values[(c - 1) % len(values)] > 2]
         # Of a season too few were seen to tell how it changes what a covariate does.
         short = [j for j in waves if self._cycles[(j - 1) // (2 * NUM_HARMONICS)] <= LONGEST_DAY]
-        everything = [*additive, *product([*values, *many, *bends], short)]
-        room = min(MOST_COLUMNS, self._num_steps() // (FOLDS * STEPS_OF_A_COLUMN))
+        products = list(product([*values, *many, *bends], short))
+        count, own = (n // (FOLDS * STEPS_OF_A_COLUMN) for n in self._num_steps())
+        room = min(MOST_COLUMNS, count)
+        # Products are many: they explain by chance what the steps of a short series do not tell
+        # apart, and leave the network little of it to learn.
+        everything = [*additive, *products[: max(0, own - len(additive))]]
         nested = (values, plain, delayed, additive, everything)
         prefixes = {min(len(each), room) for each in nested}
         pairs = torch.tensor(everything[:room]).reshape(-1, 2)
         return Columns(pairs[:, 0], pairs[:, 1], [0, *sorted(prefixes)])
 
-    def _num_steps(self) -> int:
-        """Steps that the windows of all processes have ahead."""
-        count = sum(len(batch.future) for batch in self._windows) * self.effects.horizon
-        return int(self._reduce(self.effects.weight.new_tensor(float(count))))
+    def _num_steps(self) -> tuple[int, int]:
+        """Steps that the windows of all processes have ahead, and how many that are in a series."""
+        windows = float(sum(len(batch.future) for batch in self._windows))
+        horizon, stride = self.effects.horizon, self._windows.stride
+        steps = windows * self.effects.weight.new_tensor([horizon, min(horizon, stride)])
+        count, own = map(int, self._reduce(steps).tolist())
+        return count, own
 
     def _functions(self) -> tuple[list[int], list[int], list[int], list[int]]:
         """Functions of the covariates: values, their averages, bends of both, and shifts."""
