@@ -176,7 +176,8 @@ class InformerModel(LoadsWeights, SavedWholeModel):
             ``None`` for the longest, up to 24, that leave 16 tokens or more. Default: ``None``.
         channel_independent
             Whether each component of the target is forecast on its own, by shared weights;
-            otherwise a token holds all components, as in the paper. Default: ``True``.
+            otherwise a token holds all components, as in the paper. Where one follows another, give
+            the target as `past_covariates` too. Default: ``True``.
         covariate_effects
             Whether the first `fit` finds, by regression, what covariates add to each step by
             themselves: future covariates by their value, by averages of the values before it and by
