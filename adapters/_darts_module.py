@@ -36,6 +36,7 @@ from informer_forecaster._network.config import (
     DATA_FIELDS,
     LEARNING_RATE,
     LENGTHS,
+    WIDTH_OF_RATE,
 )
 from informer_forecaster._network.dropout import drop
 from informer_forecaster._network.effects import CovariateEffects
@@ -82,7 +83,8 @@ class _InformerModule(TrainingRecipe, PLForecastingModule):
         self.network = Informer(InformerConfig(**config), dropout=_Dropout)
         if self.optimizer_cls is torch.optim.Adam:
             self.slows_down = "lr" not in self.optimizer_kwargs
-            self.optimizer_kwargs = {"lr": LEARNING_RATE, **self.optimizer_kwargs}
+            share = min(1.0, WIDTH_OF_RATE / self.network.config.d_model)
+            self.optimizer_kwargs = {"lr": share * LEARNING_RATE, **self.optimizer_kwargs}
         skip = self.network.lookback_skip
         moves = skip is not None and moves_with_the_series(self.likelihood)
         has_effects = moves and self.network.config.has_effects

@@ -230,11 +230,11 @@ class InformerModel(LoadsWeights, SavedWholeModel):
             `nr_epochs_val_period`, `force_reset`, `save_checkpoints`, `add_encoders`,
             `random_state`, `pl_trainer_kwargs`, `show_warnings`, `enable_finetuning`. They are
             described in the documentation of Darts' `TransformerModel`. Unless you choose, the
-            optimizer is Adam at a learning rate of ``3e-3`` (another `optimizer_cls` keeps its
-            own), for 10 epochs; a training of more than 3000 steps has ``1.5e-3``. The rate rises
-            over the first 100 steps, or a tenth of all if these are fewer, and falls to zero along
-            half a cosine over the epochs (`lr_scheduler_cls` takes its place). The norm of the
-            gradient is clipped at 1
+            optimizer is Adam at a learning rate of ``3e-3``, less in proportion where `d_model` is
+            above 32 (another `optimizer_cls` keeps its own), for 10 epochs; a training of more than
+            3000 steps has half of it. The rate rises over the first 100 steps, or a tenth of all if
+            these are fewer, and falls to zero along half a cosine over the epochs
+            (`lr_scheduler_cls` takes its place). The norm of the gradient is clipped at 1
             (``gradient_clip_val`` in `pl_trainer_kwargs`; 0 for no clipping).
 
         Raises

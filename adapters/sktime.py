@@ -136,8 +136,8 @@ class InformerForecaster(GuardedForecaster):
     batch_size : int
         Windows in a batch.
     lr : float or None
-        Learning rate of Adam; ``None`` for 3e-3, and 1.5e-3 in a training of more than 3000
-        steps.
+        Learning rate of Adam; ``None`` for 3e-3, less in proportion where `d_model` is above 32,
+        and half of it in a training of more than 3000 steps.
     early_stopping_patience : int or None
         Epochs without a better validation loss after which training stops, and goes back to the
         best weights. The last eighth of the windows of each series validates: the network does not

@@ -213,6 +213,7 @@ def test_fine_tuning_trains_the_named_parameters_only(tiny_model, waves, tmp_pat
     ("options", "rate"),
     [
         ({}, 3e-3),
+        ({"d_model": 64}, 1.5e-3),
         ({"optimizer_cls": torch.optim.Adam, "optimizer_kwargs": {"eps": 1e-6}}, 3e-3),
         ({"optimizer_kwargs": {"lr": 0.01}}, 0.01),
         ({"optimizer_cls": torch.optim.Adadelta}, 1.0),

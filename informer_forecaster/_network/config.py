@@ -15,8 +15,9 @@ SPARSITIES = ("sampled", "moment")
 CROSS_ATTENTIONS = ("full", "prob")
 PADDING_MODES = ("replicate", "circular")
 
-# Of Adam, in both adapters, and how many epochs.
+# Of Adam, in both adapters, for tokens of up to this width; wider ones take as much smaller steps.
 LEARNING_RATE = 3e-3
+WIDTH_OF_RATE = 32
 N_EPOCHS = 10
 PATIENCE = 5
 # Where `patch_length` is left out.
