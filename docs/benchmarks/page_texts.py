@@ -11,7 +11,7 @@ INTRODUCTION = """\
   its time.
 - **NeuralForecast's Informer** takes twice the time for a step of `fit`, and 2.5 to 4 times for a
   backtest.
-- **TiDE** trains an epoch in 40 to 70 % of the time.
+- **TiDE** trains an epoch in 30 to 65 % of the time.
 
 A ratio is the other's time over ours: above 1, ours is faster. An empty cell was not measured.
 Times are wall-clock medians, by torch's own benchmark timer, over rounds in which the methods take
