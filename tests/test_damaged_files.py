@@ -124,7 +124,7 @@ def count_harmless(
         assert digests() == before
     Path(name).write_bytes(whole)
     # The gaps between the entries of an archive hold nothing, and carry no checksum.
-    assert refused >= len(seeds) // 5
+    assert refused >= len(seeds) // 2
     return count
 
 
@@ -132,7 +132,7 @@ def count_harmless(
 @pytest.mark.parametrize("name", OPENERS)
 @pytest.mark.usefixtures("files")
 def test_a_damaged_file_gives_no_other_forecast(name, change, waves):
-    assert count_harmless(name, change, range(5), waves) == 5
+    assert count_harmless(name, change, range(1000, 1005), waves) == 5
 
 
 @pytest.mark.slow
