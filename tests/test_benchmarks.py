@@ -202,6 +202,6 @@ def test_page_leaves_cells_empty_that_were_not_measured(script):
         for method, time in zip(pages.STYLES, (2.0, 4.0, 8.0, None), strict=True)
     ]
     page = pages.make_page({"attention_speed": pd.DataFrame(rows)})
-    assert "| 96 | 4.00 | 2.00 |  | 8.00 | 2.00 | 2.00 | 2.00 | 2.00 |" in page
+    assert "| 96 | 4.00 | 2.00 |  |  |  | 8.00 | 2.00 | 2.00 | 2.00 | 2.00 |" in page
     assert page.count("GPU: not measured.") == 8
     assert page.count("CPU: not measured.") == 7

@@ -44,28 +44,27 @@ def read_results() -> dict[str, pd.DataFrame]:
 
 def make_attention_tables(results: pd.DataFrame) -> str:
     """Make the tables of time and of memory, without and with a mask."""
+    methods = ["full", *OURS, "textbook"]
     text = ""
     for causal, title in ((False, "Without a mask"), (True, "Causal")):
         table = results[results["causal"] == causal]
-        of_the_paper = table[table["heads"] == "8 of 64"]
-        time, memory = (
-            of_the_paper.pivot_table(index="length", columns="method", values=value, dropna=False)
-            for value in ("milliseconds", "memory")
+        time, narrow, memory = (
+            table[table["heads"] == heads]
+            .pivot_table(index="length", columns="method", values=value, dropna=False)
+            .reindex(columns=methods)
+            for heads, value in (
+                ("8 of 64", "milliseconds"),
+                ("4 of 16", "milliseconds"),
+                ("8 of 64", "memory"),
+            )
         )
-        others = [name for name in [*OURS, "textbook"] if name in time]
-        header = ["L", *(f"full / {name}" for name in others)]
-        rows = [[n, *(row["full"] / row[name] for name in others)] for n, row in time.iterrows()]
-        small = table[table["heads"] == "4 of 16"]
-        if len(small):
-            narrow = small.pivot_table(index="length", columns="method", values="milliseconds")
-            header += [f"4 of 16: full / {name}" for name in OURS]
-            ratios = [narrow["full"] / narrow[name] for name in OURS]
-            for row in rows:
-                row += [ratio.get(row[0], float("nan")) for ratio in ratios]
-        header += ["full, ms", *(f"memory: {name}" for name in ("full", *others))]
-        for row in rows:
-            row += [time.at[row[0], "full"], *memory.loc[row[0], ["full", *others]]]
-        text += f"{title}:\n\n{make_table(header, rows)}\n"
+        columns = {f"full / {name}": time["full"] / time[name] for name in methods[1:]}
+        columns |= {f"4 of 16: full / {name}": narrow["full"] / narrow[name] for name in OURS}
+        columns |= {"full, ms": time["full"]}
+        columns |= {f"memory: {name}": memory[name] for name in methods}
+        shown = pd.DataFrame(columns, index=time.index, dtype=float)
+        rows = ([length, *row] for length, row in shown.iterrows())
+        text += f"{title}:\n\n{make_table(['L', *shown], rows)}\n"
     return text
 
 
