@@ -42,7 +42,7 @@ from informer_forecaster._network.dropout import drop
 from informer_forecaster._network.effects import CovariateEffects
 from informer_forecaster._network.inputs import Inputs
 from informer_forecaster._training.effects_start import fit_start
-from informer_forecaster._training.intervals import Validated, calibrate
+from informer_forecaster._training.intervals import ValidatedBatch, calibrate
 from informer_forecaster._training.linear_start import SeriesNorm
 from informer_forecaster._training.parameters import begin_at, invert_softplus, start_parameters
 from informer_forecaster._training.recipe import TrainingRecipe
@@ -228,7 +228,7 @@ class _InformerModule(TrainingRecipe, PLForecastingModule):
             windows, quantiles = self._validated(), self.likelihood.quantiles
             calibrate(self, self.network, quantiles, windows, self.add_up)
 
-    def _validated(self) -> Iterator[Validated]:
+    def _validated(self) -> Iterator[ValidatedBatch]:
         """Forecasts, values and weights of the windows that validate."""
         (count,) = self.trainer.num_val_batches
         batches: Any = self.trainer.val_dataloaders

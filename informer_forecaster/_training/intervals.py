@@ -14,7 +14,7 @@ from .best_weights import are_held_back, average_stretches, earned_share
 from .linear_start import Reduce
 
 # Forecasts, values and weights of a batch of windows.
-Validated = tuple[Tensor, Tensor, Tensor | None]
+ValidatedBatch = tuple[Tensor, Tensor, Tensor | None]
 # From half to three times as far.
 FACTORS = tuple(2 ** (step / 16) for step in range(-16, 26))
 
@@ -24,7 +24,7 @@ def calibrate(
     module: LightningModule,
     network: Informer,
     quantiles: Sequence[float],
-    windows: Iterable[Validated],
+    windows: Iterable[ValidatedBatch],
     reduce: Reduce,
 ) -> None:
     """Scale all distances to the median by the factor that forecasts the windows best.
@@ -49,7 +49,7 @@ def calibrate(
 
 def best_factor(
     quantiles: Sequence[float],
-    windows: Iterable[Validated],
+    windows: Iterable[ValidatedBatch],
     reduce: Reduce,
 ) -> float:
     """Factor of the distances to the median, of those that forecast the windows best.
