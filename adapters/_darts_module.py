@@ -31,6 +31,7 @@ from darts.utils.torch import MonteCarloDropout
 from torch import Tensor
 
 from informer_forecaster._network import Informer, InformerConfig
+from informer_forecaster._network.component_lags import ComponentLags
 from informer_forecaster._network.config import (
     ARCHITECTURE,
     DATA_FIELDS,
@@ -89,6 +90,8 @@ class _InformerModule(TrainingRecipe, PLForecastingModule):
         moves = skip is not None and moves_with_the_series(self.likelihood)
         has_effects = moves and self.network.config.has_effects
         self.effects = CovariateEffects(self.network.config) if has_effects else None
+        reads_others = moves and ComponentLags.suits(self.network.config)
+        self.components = ComponentLags(self.network.config) if reads_others else None
         if skip is not None and moves:
             # Least squares sets it. Trained along, it follows the noise of the gradient.
             skip.requires_grad_(False)
@@ -110,6 +113,7 @@ class _InformerModule(TrainingRecipe, PLForecastingModule):
         if self.effects is not None:
             before, ahead = self.effects(inputs)
             inputs = self.effects.standardise(inputs._replace(target=inputs.target - before))
+        by_others = None if self.components is None else self.components(inputs.target)
         # NOTE[DIFF] the paper scales whole series only; here each window loses level and deviation.
         inputs = inputs._replace(target=self._normalise(inputs.target))
         if ahead is not None:
@@ -118,7 +122,9 @@ class _InformerModule(TrainingRecipe, PLForecastingModule):
         # Mixed precision ends here: losses and inverse transforms run in the model's own dtype.
         forecast = keep_above_zero(forecast.to(inputs.target.dtype), self.likelihood)
         forecast = self._put_back_level_and_scale(forecast)
-        return forecast if ahead is None else self._move(forecast, ahead.unsqueeze(3))
+        for moved in (ahead, by_others):
+            forecast = forecast if moved is None else self._move(forecast, moved.unsqueeze(3))
+        return forecast
 
     @property
     def reads_covariates(self) -> bool:
@@ -206,7 +212,7 @@ class _InformerModule(TrainingRecipe, PLForecastingModule):
     def _begin_at_linear_forecast(self) -> None:
         windows = TrainingWindows(self.trainer, self._windows)
         norm = self.rin or SeriesNorm(windows, self.add_up)
-        found = fit_start(windows, norm, self.effects, self.add_up)
+        found = fit_start(windows, norm, self.effects, self.components, self.add_up)
         if found is not None:
             quantiles = getattr(self.likelihood, "quantiles", None)
             shares = LOCATION_SCALE.items()

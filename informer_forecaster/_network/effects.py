@@ -107,6 +107,11 @@ class CovariateEffects(nn.Module):
         return sizes[0] if sizes else 0
 
     @property
+    def num_lags(self) -> int:
+        """Steps of past covariates that a forecast reads, of all of them."""
+        return self.lag_weight[0, :, 0].numel()
+
+    @property
     def reads_covariates(self) -> bool:
         """Whether a covariate has an effect, be it by the calendar; the calendar has its own."""
         return bool(self.weight[:, 1:].any() or self.lag_weight.any())

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from informer_forecaster._network.component_lags import ComponentLags
 from informer_forecaster._network.effects import (
     HALF_LIVES,
     NUM_HARMONICS,
@@ -254,16 +255,35 @@ class EffectsStart:
 
 
 def fit_start(
-    windows: TrainingWindows, norm: Any, effects: CovariateEffects | None, reduce: Reduce
+    windows: TrainingWindows,
+    norm: Any,
+    effects: CovariateEffects | None,
+    components: ComponentLags | None,
+    reduce: Reduce,
 ) -> LinearForecast | None:
     """Fit effects of covariates and the map from the look-back in turns; arguments as for both.
 
     An effect is as large in every window, or grows with the deviation of its window; it acts at its
-    own step, or at those around it, too. What is expected to forecast better is taken.
+    own step, or at those around it, too. What is expected to forecast better is taken. The other
+    components of the target are read where some windows say that it helps.
     """
-    if effects is None:
+    if effects is None and components is None:
         return fit_linear_map(windows, norm, None, reduce)
     sample = windows.sample(_num_windows(windows))
+    if effects is not None:
+        _choose_effects(effects, sample, norm, reduce)
+    if components is not None:
+        some = fit_linear_map(sample, norm, effects, reduce, components)
+        components = None if some is None or some.others is None else components
+    found = fit_linear_map(windows, norm, effects, reduce, components)
+    if found is not None and effects is not None:
+        effects.set_lags(found.lags)
+    if found is not None and components is not None and found.others is not None:
+        components.set_map(found.others)
+    return found
+
+
+def _choose_effects(effects: CovariateEffects, sample: Sample, norm: Any, reduce: Reduce) -> None:
     start = EffectsStart(sample, effects, reduce)
     units = effects.unit.clone(), torch.zeros_like(effects.unit)
     attempts = [_attempt(start, unit, sample, norm, reduce, rounds=0) for unit in units]
@@ -274,10 +294,6 @@ def fit_start(
     with torch.no_grad():
         effects.unit.copy_(best.unit)
         effects.weight.copy_(best.weight)
-    found = fit_linear_map(windows, norm, effects, reduce)
-    if found is not None:
-        effects.set_lags(found.lags)
-    return found
 
 
 def _attempt(

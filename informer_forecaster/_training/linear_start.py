@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from informer_forecaster._network.component_lags import ComponentLags
 from informer_forecaster._network.effects import CovariateEffects
 from informer_forecaster._network.lookback_skip import Pooling
 
-from .ridge import LinearMap, RidgeRegression
+from .ridge import LinearMap, RidgeRegression, has_room
 from .windows import Sample, TrainingWindows, Windows
 
 # Goes through the windows where weights differ within a horizon: each takes what it may not see
@@ -25,8 +26,9 @@ class LinearForecast(NamedTuple):
     """A map from normalised look-backs; ``C`` is 1 where all components share it.
 
     Weight ``(C, H, N)`` of what pooling leaves of the look-back, intercept and expected error
-    ``(C, H)``, and the weights ``(C, H, X*S)`` of the last steps of past covariates. The look-back
-    is taken relative to its own level, or as it is. The loss is a sum of squares to expect, to
+    ``(C, H)``, the weights ``(C, H, X*S)`` of the last steps of past covariates, and those of the
+    other components ``(C, H, C*S)``, if they say anything. The look-back is taken relative to its
+    own level, or as it is. The loss is a sum of squares to expect, to
     compare maps of the same windows.
     """
 
@@ -37,6 +39,7 @@ class LinearForecast(NamedTuple):
     pooling: Pooling
     is_relative: bool = True
     loss: float = 0.0
+    others: Tensor | None = None
 
     def on_values(self, like: Tensor) -> Tensor:
         """Weights ``(C, H, L)`` of the values themselves, the level included."""
@@ -104,8 +107,58 @@ class SeriesNorm:
         )
 
 
+class Rows(NamedTuple):
+    """What a regression reads of windows: look-back, deviation, and the lags beside them.
+
+    Lags of past covariates, as ``effects`` read them, and those of the other components.
+    """
+
+    norm: Any
+    effects: CovariateEffects | None
+    pooling: Pooling
+    components: ComponentLags | None
+
+    @property
+    def num_shared(self) -> int:
+        """Inputs that a map of all components may read: none of them has the same others."""
+        lags = 0 if self.effects is None else self.effects.num_lags
+        return self.pooling.num_inputs + 1 + lags
+
+    def within_memory(self, horizon: int) -> Rows:
+        """Leave the other components out where sums for each of them would not fit."""
+        if self.components is None:
+            return self
+        num_inputs = self.num_shared + self.components.weight[0, :, 0].numel()
+        fits = has_room(num_inputs, horizon, self.components.num_targets)
+        return self if fits else self._replace(components=None)
+
+    def of(self, batch: Windows) -> tuple[Tensor, Tensor]:
+        """Inputs ``(B, C, n)`` and outputs ``(B, C, H)``.
+
+        The loss is in the units of the series: a window counts by the square of its deviation.
+        """
+        past, future = batch.inputs.target, batch.future
+        beside = []
+        if self.effects is not None:
+            unit = self.effects.unit_of(past)
+            before, ahead = self.effects.steps(batch.inputs)
+            lags = self.effects.lags(batch.inputs)
+            beside += [] if lags is None else [(unit * lags.flatten(1).unsqueeze(2)).mT]
+            past, future = past - unit * before, future - unit * ahead
+        if self.components is not None:
+            beside.append(self.components.rows(past))
+        self.norm(past)
+        past, future = past - self.norm.mean, future - self.norm.mean
+        stdev = self.norm.stdev.expand_as(past[:, :1])
+        return torch.cat([self.pooling.pool(past.mT), stdev.mT, *beside], dim=2), future.mT
+
+
 def fit_linear_map(
-    windows: TrainingWindows | Sample, norm: Any, effects: CovariateEffects | None, reduce: Reduce
+    windows: TrainingWindows | Sample,
+    norm: Any,
+    effects: CovariateEffects | None,
+    reduce: Reduce,
+    components: ComponentLags | None = None,
 ) -> LinearForecast | None:
     """Fit the map from normalised look-backs to what follows; ``None`` where all is constant.
 
@@ -119,36 +172,46 @@ def fit_linear_map(
         What is taken off the series first.
     reduce : callable
         Adds up what several processes saw.
+    components : ComponentLags, optional
+        What of the other components a map may read, where left-out folds say so.
     """
     lookback, horizon = _lengths(windows)
-    pooling = Pooling.of(lookback, horizon)
+    rows = Rows(norm, effects, Pooling.of(lookback, horizon), components).within_memory(horizon)
     # Windows in a line: a fold no longer than one shares all its values with the next ones.
     fewest = 0 if windows.folds_are_apart else (lookback + horizon) // windows.stride
-    regression: RidgeRegression | None = None
     found: LinearMap | None = None
+    regression: RidgeRegression | None = None
     for _ in range(WEIGHTED_PASSES):
-        known = None if found is None else found.weight
-        regression, is_uneven = _sum_up(windows, norm, effects, pooling, known)
+        regression, is_uneven = _sum_up(windows, rows, None if found is None else found.weight)
         if regression is None:
             return None
         regression.reduce(reduce)
-        found = regression.solve(fewest=fewest)
+        found = regression.solve(fewest=fewest, num_shared=rows.num_shared)
         if found is None:
             return None
         if not reduce(torch.tensor(float(is_uneven), device=found.weight.device)):
             break
-    assert regression is not None
     assert found is not None
-    weight, steps = found.weight, pooling.num_inputs
+    assert regression is not None
+    forecast = _read_map(found, regression, rows)
+    return norm.put_back(forecast) if isinstance(norm, SeriesNorm) else forecast
+
+
+def _read_map(found: LinearMap, regression: RidgeRegression, rows: Rows) -> LinearForecast:
+    """Tell the parts of a map apart, and measure its error."""
+    weight, steps = found.weight, rows.pooling.num_inputs
     # An input is the deviation of the window: errors are measured in it.
     squares = regression.sums.inner.sum(0)[:, steps, steps]
     squares = squares if len(weight) > 1 else squares.sum(0, keepdim=True)
     # A component whose windows are all constant leaves no error.
     error = (found.residual / squares.clamp(min=torch.finfo(squares.dtype).tiny)[:, None]).sqrt()
-    lags = weight[:, steps + 1 :].mT
-    parts = weight[:, :steps].mT, weight[:, steps], error, lags, pooling
-    forecast = LinearForecast(*parts, loss=float(found.residual.sum()))
-    return norm.put_back(forecast) if isinstance(norm, SeriesNorm) else forecast
+    lags, others = weight[:, steps + 1 :].mT, None
+    if rows.components is not None:
+        lags, others = weight[:, steps + 1 :].mT.tensor_split([rows.num_shared - steps - 1], dim=2)
+    parts = weight[:, :steps].mT, weight[:, steps], error, lags, rows.pooling
+    is_read = others is not None and bool(others.any())
+    loss = float(found.residual.sum())
+    return LinearForecast(*parts, loss=loss, others=others if is_read else None)
 
 
 def _lengths(windows: Iterable[Windows]) -> tuple[int, int]:
@@ -158,17 +221,13 @@ def _lengths(windows: Iterable[Windows]) -> tuple[int, int]:
 
 
 def _sum_up(
-    windows: TrainingWindows | Sample,
-    norm: Any,
-    effects: CovariateEffects | None,
-    pooling: Pooling,
-    known: Tensor | None,
+    windows: TrainingWindows | Sample, rows: Rows, known: Tensor | None
 ) -> tuple[RidgeRegression | None, bool]:
     """Sum all rows up, and tell whether sample weights differ within a horizon."""
     regression: RidgeRegression | None = None
     is_uneven = False
     for batch in windows:
-        x, y = _rows(batch, norm, effects, pooling)
+        x, y = rows.of(batch)
         if batch.weight is not None:
             weights = batch.weight.transpose(1, 2)  # (B, C, H)
             most = weights.amax(2, keepdim=True)
@@ -184,25 +243,3 @@ def _sum_up(
         taught = x.any(2).any(1)
         regression.add(x[taught], y[taught], batch.fold)
     return regression, is_uneven
-
-
-def _rows(
-    batch: Windows, norm: Any, effects: CovariateEffects | None, pooling: Pooling
-) -> tuple[Tensor, Tensor]:
-    """Inputs ``(B, C, N + 1 + X*S)`` and outputs ``(B, C, H)``: look-back, deviation, and lags.
-
-    The loss is in the units of the series: a window counts by the square of its deviation.
-    """
-    past, future = batch.inputs.target, batch.future
-    lags = past[:, :0]
-    if effects is not None:
-        unit = effects.unit_of(past)
-        before, ahead = effects.steps(batch.inputs)
-        found = effects.lags(batch.inputs)
-        lags = lags if found is None else unit * found.flatten(1).unsqueeze(2)
-        past, future = past - unit * before, future - unit * ahead
-    norm(past)
-    past, future = past - norm.mean, future - norm.mean
-    stdev = norm.stdev.expand_as(past[:, :1])
-    x = torch.cat([pooling.pool(past.mT), stdev.mT, lags.mT], dim=2)
-    return x, future.mT

@@ -18,6 +18,9 @@ PENALTIES = (5e-4, 5e-3, 0.05, 0.2, 0.8, 3.2)
 PENALTY = 0.2
 # As many weights as rows leave nothing, and say nothing about new rows.
 LEAST_UNUSED = 0.1
+# Share of its error that a component gains, at least, where it reads the others: what holds between
+# components lasts less than what holds within one. On ETTm1 a gain of 2 % was none in validation.
+LEAST_GAIN = 0.1
 # Outputs by which penalties are compared, at most: neighbours would say the same.
 MOST_JUDGED = 64
 # Sums for each component may take half a gigabyte; beyond that all share one map.
@@ -103,6 +106,11 @@ class Kind(NamedTuple):
         return own.of_first(self.inputs, self.penalty, self.shared.fit(sums))
 
 
+def has_room(num_inputs: int, num_outputs: int, num_components: int) -> bool:
+    """Whether sums for each component fit into the memory."""
+    return FOLDS * num_components * num_inputs * (num_inputs + num_outputs) <= MOST_NUMBERS
+
+
 class RidgeRegression:
     """The matrix ``W`` that minimises ``|W x - y|**2`` over all rows, and a penalty on ``W``.
 
@@ -145,7 +153,7 @@ class RidgeRegression:
     ) -> None:
         # The squares of a large series overflow float32.
         dtype = torch.float32 if torch.device(device).type == "mps" else torch.float64
-        if FOLDS * num_components * num_inputs * (num_inputs + num_outputs) > MOST_NUMBERS:
+        if not has_room(num_inputs, num_outputs, num_components):
             num_components = 1
         shape = (FOLDS, num_components)
         self.sums = Sums(
@@ -153,6 +161,7 @@ class RidgeRegression:
             torch.zeros(*shape, num_inputs, num_outputs, dtype=dtype, device=device),
             torch.zeros(*shape, num_outputs, dtype=dtype, device=device),
         )
+        self.num_inputs = num_inputs
         self.num_rows = torch.zeros(FOLDS, dtype=dtype, device=device)
 
     def add(self, x: Tensor, y: Tensor, fold: int) -> None:
@@ -180,6 +189,7 @@ class RidgeRegression:
         prefixes: Sequence[int] | None = None,
         *,
         fewest: int | None = None,
+        num_shared: int | None = None,
     ) -> LinearMap | None:
         """Solve for ``W``; ``None`` where the inputs are all zero, or their squares overflowed.
 
@@ -193,22 +203,29 @@ class RidgeRegression:
         fewest : int, optional
             Rows that each fold exceeds, or no fold is left out. As many as inputs and outputs, if
             not given: rows that follow each other share values with as many of the next ones.
+        num_shared : int, optional
+            Inputs, the first ones, that a shared map may read; all, if not given. The others are
+            for components' own maps.
         """
         size = self.sums.inner.sum((0, 1)).diagonal().mean()
         if not (size > 0 and all(bool(each.sum().isfinite()) for each in self.sums)):
             return None
+        inputs = self.num_inputs
+        shared = inputs if num_shared is None else num_shared
         if fewest is None:
             fewest = sum(self.sums.cross.shape[2:])
         if not bool(self.num_rows.min() > fewest):
-            return self._without_choice(size)
-        inputs = [self.sums.cross.shape[2]] if prefixes is None else list(prefixes)
-        found = _choose(Folds(self.sums, size), [Kind(*one) for one in product(penalties, inputs)])
+            return self._without_choice(size, shared)
+        prefixes = [shared] if prefixes is None else prefixes
+        kinds = [Kind(*one) for one in product(penalties, prefixes)]
+        wider = [Kind(one, inputs) for one in penalties] if inputs > shared else []
+        found = _choose(Folds(self.sums, size), kinds, wider)
         return LinearMap(found.weight, found.residual * size)
 
-    def _without_choice(self, size: Tensor) -> LinearMap:
+    def _without_choice(self, size: Tensor, inputs: int) -> LinearMap:
         """Share one map, by the usual penalty."""
         total = Folds(self.sums, size).total.over(1)
-        weight = total.solve(PENALTY)[0]
+        weight = total.of_first(inputs, PENALTY)[0]
         # Generalised cross-validation: the share of the rows that the fit did not use up. The
         # components of a row count as one, as they may move together: where they do not, the
         # residual is too large, and bands too wide.
@@ -235,12 +252,15 @@ class Folds:
             yield held_out, self.total.without(held_out)
 
 
-def _choose(folds: Folds, kinds: list[Kind]) -> LinearMap:
+def _choose(folds: Folds, kinds: list[Kind], wider: list[Kind]) -> LinearMap:
     """Choose a penalty, inputs, and which components have a map of their own, by left-out folds."""
     shared, errors = _best(folds, kinds)
-    own = {}
+    own: dict[int, Kind] = {}
     if errors.shape[1] > 1:
-        own = _with_own_maps(folds, [each._replace(shared=shared) for each in kinds], errors)
+        for some, least in ((kinds, 0.0), (wider, LEAST_GAIN)):
+            near = [each._replace(shared=shared) for each in some]
+            found, errors = _with_own_maps(folds, near, errors, least)
+            own |= found
     weight = _fit(folds.total, shared, own)
     left = [held_out.left_by(_fit(rest, shared, own)) for held_out, rest in folds.pairs()]
     residual = torch.cat(left).sum(0, keepdim=True)
@@ -256,25 +276,33 @@ def _best(folds: Folds, kinds: list[Kind]) -> tuple[Kind, Tensor]:
     return kinds[best], errors[best]
 
 
-def _with_own_maps(folds: Folds, kinds: list[Kind], errors: Tensor) -> dict[Kind, list[int]]:
-    """Group the components that their own maps forecast better by the kinds of these maps."""
+def _with_own_maps(
+    folds: Folds, kinds: list[Kind], errors: Tensor, least: float
+) -> tuple[dict[int, Kind], Tensor]:
+    """Find the components that a map of their own forecasts better, and the errors that are left.
+
+    By more than ``least`` of their errors, and by more than what folds differ by.
+    """
+    if not kinds:
+        return {}, errors
     own_errors = _validate(folds, kinds)  # (kinds, FOLDS, C)
     best = own_errors.sum(1).argmin(0)
-    gains = errors - own_errors.gather(0, best.expand(1, FOLDS, -1))[0]
-    # More weights have to show more than what folds differ by.
+    own = own_errors.gather(0, best.expand(1, FOLDS, -1))[0]
+    gains = errors - own
+    # More weights have to show more.
     is_better = gains.mean(0) > gains.std(0) / math.sqrt(FOLDS)
-    own: dict[Kind, list[int]] = {}
-    for component in is_better.nonzero().flatten().tolist():
-        own.setdefault(kinds[int(best[component])], []).append(component)
-    return own
+    is_better &= gains.mean(0) > least * errors.mean(0)
+    chosen = is_better.nonzero().flatten().tolist()
+    return {c: kinds[int(best[c])] for c in chosen}, torch.where(is_better, own, errors)
 
 
-def _fit(sums: Sums, shared: Kind, own: dict[Kind, list[int]]) -> Tensor:
+def _fit(sums: Sums, shared: Kind, own: dict[int, Kind]) -> Tensor:
     """Fit a map for all components ``(1, 1, n, H)``, or one for each ``(1, C, n, H)``."""
     weight = shared.fit(sums)
     if own:
         weight = weight.repeat(1, sums.cross.shape[1], 1, 1)
-    for kind, components in own.items():
+    for kind in set(own.values()):
+        components = [each for each, its in own.items() if its == kind]
         weight[:, components] = kind.fit(sums, components)
     return weight
 

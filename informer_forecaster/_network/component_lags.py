@@ -1,0 +1,89 @@
+"""What the components of a target say of each other: a linear map beside the network."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from .config import InformerConfig
+from .lookback_skip import fit_to_lengths
+
+# Steps of the other components that are read, at most.
+MOST_STEPS = 48
+# Weights, at most: beyond that no component reads another.
+MOST_WEIGHTS = 2**22
+
+
+class ComponentLags(nn.Module):
+    """Linear map from the last steps of each component to what follows of the others.
+
+    Parameters
+    ----------
+    config : InformerConfig
+        Lengths and number of components.
+
+    Notes
+    -----
+    A component reads the others relative to their level, in units of their deviation in the window,
+    and answers in units of its own. All is zero until regression sets it.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from informer_forecaster import InformerConfig
+    >>> from informer_forecaster._network.component_lags import ComponentLags
+    >>> config = InformerConfig(input_chunk_length=48, output_chunk_length=24, num_targets=3)
+    >>> ComponentLags(config)(torch.randn(2, 48, 3)).shape
+    torch.Size([2, 24, 3])
+    """
+
+    # NOTE[DIFF] the paper's components meet in the value embedding. In a network of independent
+    # components they meet here alone.
+
+    def __init__(self, config: InformerConfig) -> None:
+        super().__init__()
+        self.num_targets, self.horizon = config.num_targets, config.output_chunk_length
+        self.num_steps = min(config.input_chunk_length, MOST_STEPS)
+        self.weight = nn.Parameter(torch.zeros(self._shape(1)), requires_grad=False)
+        self.register_load_state_dict_pre_hook(fit_to_lengths)  # type: ignore[no-untyped-call]
+
+    @staticmethod
+    def suits(config: InformerConfig) -> bool:
+        """Whether there are components to read, and not too many."""
+        steps = min(config.input_chunk_length, MOST_STEPS)
+        size = config.num_targets**2 * config.output_chunk_length * steps
+        return config.num_targets > 1 and size <= MOST_WEIGHTS
+
+    def forward(self, target: Tensor) -> Tensor:
+        """Map ``(B, L, C)`` to what the others add to each component, ``(B, H, C)``."""
+        if len(self.weight) == 1:  # set for none
+            return target.new_zeros(len(target), self.horizon, self.num_targets)
+        unit = target.std(1, correction=0, keepdim=True)
+        return unit * torch.einsum("bxs,cxhs->bhc", self.lags(target), self.weight)
+
+    def lags(self, target: Tensor) -> Tensor:
+        """The last steps of all components ``(B, C, S)``, without level and unit."""
+        unit = target.std(1, correction=0, keepdim=True)
+        relative = (target - target.mean(1, keepdim=True))[:, -self.num_steps :]
+        # A component that was constant says nothing.
+        return torch.where(unit > 0, relative / torch.where(unit > 0, unit, 1.0), 0.0).mT
+
+    def rows(self, target: Tensor) -> Tensor:
+        """What a regression for each component reads ``(B, C, C*S)``: the others, in its unit."""
+        others = ~torch.eye(self.num_targets, dtype=torch.bool, device=target.device)
+        lags = self.lags(target).unsqueeze(1) * others.unsqueeze(2)  # (B, C, C, S)
+        return lags.flatten(2) * target.std(1, correction=0).unsqueeze(2)
+
+    def set_map(self, weight: Tensor) -> None:
+        """Set the weights ``(C, H, C*S)``."""
+        with torch.no_grad():
+            self.match_components(len(weight))
+            self.weight.copy_(weight.unflatten(2, (-1, self.num_steps)).transpose(1, 2))
+
+    def match_components(self, num_maps: int) -> None:
+        """Make room for a map of each component, or for one that is set for none."""
+        if len(self.weight) != num_maps:
+            self.weight.data = self.weight.new_zeros(self._shape(num_maps))
+
+    def _shape(self, num_maps: int) -> tuple[int, int, int, int]:
+        return num_maps, self.num_targets, self.horizon, self.num_steps
