@@ -114,6 +114,16 @@ def test_components_choose_for_themselves():
     assert (distances[2:] < 1e-8).sum() == 2
 
 
+def test_a_gain_too_small_to_tell_by_itself_counts_where_most_components_gain():
+    """Twelve slopes, which noise hides one by one; together they are nearer than a shared map."""
+    slopes = np.linspace(0.4, 1.6, 12)
+    x, y = components(*slopes, rows=100, noise=3.0)
+    weight = regression_of(x, y, folds=FOLDS).solve().weight.numpy()
+    assert len(np.unique(weight.round(9), axis=0)) > 10
+    wanted = slopes[:, None, None] * np.eye(3)
+    assert np.square(weight - wanted).mean() < 0.9 * np.square(weight.mean(0) - wanted).mean()
+
+
 def test_too_many_components_for_the_memory_share_a_map(monkeypatch):
     monkeypatch.setattr(ridge, "MOST_NUMBERS", 100)
     found = regression_of(*components(1.0, -1.0), folds=FOLDS).solve()

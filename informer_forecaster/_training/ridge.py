@@ -289,11 +289,18 @@ def _with_own_maps(
     best = own_errors.sum(1).argmin(0)
     own = own_errors.gather(0, best.expand(1, FOLDS, -1))[0]
     gains = errors - own
-    # More weights have to show more.
-    is_better = gains.mean(0) > gains.std(0) / math.sqrt(FOLDS)
+    # More weights have to show more. What a component does not show by itself, others may confirm.
+    is_better = _exceeds_chance(gains)
+    others = gains[:, ~is_better].sum(1)
+    is_better |= _exceeds_chance(others) & (gains.mean(0) > 0)
     is_better &= gains.mean(0) > least * errors.mean(0)
     chosen = is_better.nonzero().flatten().tolist()
     return {c: kinds[int(best[c])] for c in chosen}, torch.where(is_better, own, errors)
+
+
+def _exceeds_chance(gains: Tensor) -> Tensor:
+    """Whether the mean of gains ``(FOLDS, ...)`` is more than what folds differ by."""
+    return gains.mean(0) > gains.std(0) / math.sqrt(FOLDS)
 
 
 def _fit(sums: Sums, shared: Kind, own: dict[int, Kind]) -> Tensor:
