@@ -8,6 +8,7 @@ from baselines import Linear, Naive, Sktime, Smoothing
 from contenders import Method, Network, Ours, blind
 from pairs import Pairs
 from task import Task
+from torch.nn import L1Loss
 
 RATES = (5e-4, 2e-3)
 NORM = {"use_reversible_instance_norm": True}
@@ -32,6 +33,7 @@ METHODS: dict[str, Method] = {
     "informer-network-blind": blind(ALONE),
     "informer-full": Ours("Informer, full attention", arguments={"attention": "full"}),
     "informer-whole": Ours("Informer, no distilling", arguments={"distil": False}),
+    "informer-absolute": Ours("Informer, absolute errors", arguments={"loss_fn": L1Loss()}),
     "informer-quantiles": Ours("Informer, quantiles", quantiles=True),
     "forecaster": Sktime("InformerForecaster (sktime), quantiles", quantiles=True),
     "tide": TIDE,

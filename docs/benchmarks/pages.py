@@ -180,16 +180,23 @@ def make_page(results: dict[str, pd.DataFrame]) -> str:
     """Make the page from the results by the name of their file."""
     sections = (
         (ATTENTION, "attention_speed", make_attention_tables),
-        (STEP, "training_step", make_step_table),
-        (GROWTH, "training_step", make_growth_table),
-        (PROFILE, "training_step", make_profile_table),
-        (DARTS, "training_step", make_darts_table),
+        (STEP, "training_step paper", make_step_table),
+        (GROWTH, "training_step growth", make_growth_table),
+        (PROFILE, "training_step profile", make_profile_table),
+        (DARTS, "training_step darts", make_darts_table),
         (PEER, "peer_speed", make_peer_table),
         (EPOCH, "epoch_speed", make_epoch_table),
         (SELECTION, "selection", make_selection_table),
     )
-    parts = [make_section(text, results.get(name), make) for text, name, make in sections]
+    parts = [make_section(text, _rows_of(results, name), make) for text, name, make in sections]
     return "\n".join([INTRODUCTION, *parts]).rstrip() + "\n"
+
+
+def _rows_of(results: dict[str, pd.DataFrame], name: str) -> pd.DataFrame | None:
+    """Rows of a file, or of a part of it: not every machine measured all parts."""
+    file, _, part = name.partition(" ")
+    rows = results.get(file)
+    return rows[rows["part"] == part] if rows is not None and part else rows
 
 
 def draw(results: pd.DataFrame, column: str, label: str, path: Path) -> None:
