@@ -10,6 +10,7 @@ from darts.utils.likelihood_models.torch import GaussianLikelihood, QuantileRegr
 
 from informer_forecaster import InformerConfig, InformerModel
 from informer_forecaster._network.component_lags import ComponentLags
+from informer_forecaster.explain import InformerExplainer
 
 WHOLE = {"limit_train_batches": None}
 DELAY, HORIZON, TRAINING = 4, 4, 500
@@ -144,3 +145,12 @@ def test_weights_fit_other_lengths():
     long, short = make_lags(6, 3), ComponentLags(InformerConfig(4, 2, num_targets=3))
     short.load_state_dict(long.state_dict())
     assert torch.equal(short.weight, long.weight[:, :, :2, -4:])
+
+
+def test_an_explanation_names_the_component_that_a_forecast_follows(tiny_model):
+    """Deliveries four steps ahead are the orders of today, whatever was delivered before."""
+    result = InformerExplainer(fitted(tiny_model, follow())).explain(horizons=[HORIZON])
+    importance = result.get_importance(horizon=HORIZON, component="deliveries")
+    most = {name: np.nanmax(np.abs(values)) for name, values in importance.items()}
+    assert most["orders_target"] > most["deliveries_target"]
+    assert np.nanargmax(np.abs(importance["orders_target"])) == 15  # the last step that is known
