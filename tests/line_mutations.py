@@ -287,3 +287,17 @@ replace(
     "best = min(attempts, key=lambda attempt: attempt.loss)",
     "best = max(attempts, key=lambda attempt: attempt.loss)",
 )
+replace(
+    81,
+    "other components read with their level",
+    "test_component_lags.py::test_level_and_unit_of_the_others_do_not_matter",
+    "relative = (target - target.mean(1, keepdim=True))[:, -self.num_steps :]",
+    "relative = target[:, -self.num_steps :]",
+)
+replace(
+    82,
+    "one large gain that gives every component a map of its own",
+    "test_linear_start.py::test_components_choose_for_themselves",
+    "others = gains[:, ~is_better].sum(1)",
+    "others = gains.sum(1)",
+)

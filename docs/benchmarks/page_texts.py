@@ -28,8 +28,8 @@ keys), each head's columns side by side in memory as the network has them.
 - *Full* is torch's fused `scaled_dot_product_attention`.
 - *Textbook* is ProbSparse attention as the paper writes it, each query with its own sample of the
   keys ([textbook.py](benchmarks/textbook.py)).
-- *Sampled* is `sparsity="sampled"`, the paper's form; *moment* is the default, whose errors are
-  nearer to those of full attention: [its own page](attention.md) says how. Where exact attention
+- *Sampled* is `sparsity="sampled"`, the paper's form; *moment* is the default, to
+  second order: [its own page](attention.md) says how, and what it is worth. Where exact attention
   costs less, it computes that.
 - *Memory* is the peak of a call beyond its inputs and the gradient it is given, as a multiple of
   the bytes of queries, keys and values together.
