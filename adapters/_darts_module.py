@@ -113,7 +113,9 @@ class _InformerModule(TrainingRecipe, PLForecastingModule):
         if self.effects is not None:
             before, ahead = self.effects(inputs)
             inputs = self.effects.standardise(inputs._replace(target=inputs.target - before))
-        by_others = None if self.components is None else self.components(inputs.target)
+        by_others = None
+        if self.components is not None and self.components.is_set:
+            by_others = self.components(inputs.target)
         # NOTE[DIFF] the paper scales whole series only; here each window loses level and deviation.
         inputs = inputs._replace(target=self._normalise(inputs.target))
         if ahead is not None:

@@ -138,6 +138,22 @@ def tiny_model():
     return make
 
 
+@pytest.fixture
+def reloaded(tmp_path):
+    """Write a model to every kind of file, and give what each is read as."""
+
+    def reload(model):
+        path = str(tmp_path / "model.pt")
+        model.save(path)
+        model.save_pretrained(tmp_path / "directory")
+        other = model.untrained_model()
+        other.load_weights(path)
+        cls = type(model)
+        return [cls.load(path), cls.from_pretrained(tmp_path / "directory"), other]
+
+    return reload
+
+
 @pytest.fixture(scope="session")
 def waves():
     """Make a series of noisy waves around 10, hourly or, with ``index="range"``, by steps."""

@@ -8,7 +8,7 @@ import torch
 from darts import TimeSeries
 from darts.utils.likelihood_models.torch import GaussianLikelihood, QuantileRegression
 
-from informer_forecaster import InformerConfig, InformerModel
+from informer_forecaster import InformerConfig
 from informer_forecaster._network.component_lags import ComponentLags
 from informer_forecaster.explain import InformerExplainer
 
@@ -126,18 +126,12 @@ def test_no_table_of_hundreds_of_columns_is_read():
     assert not ComponentLags.suits(InformerConfig(96, 24, num_targets=1))
 
 
-def test_a_map_survives_every_kind_of_file(tiny_model, tmp_path):
+def test_a_map_survives_every_kind_of_file(tiny_model, reloaded):
     series = follow()
     model = fitted(tiny_model, series)
     expected = model.predict(HORIZON, series[:TRAINING])
-    path = str(tmp_path / "model.pt")
-    model.save(path)
-    model.save_pretrained(tmp_path / "directory")
-    other = model.untrained_model()
-    other.load_weights(path)
-    for loaded in (InformerModel.load(path), InformerModel.from_pretrained(tmp_path / "directory")):
+    for loaded in reloaded(model):
         assert loaded.predict(HORIZON, series[:TRAINING]) == expected
-    assert other.predict(HORIZON, series[:TRAINING]) == expected
 
 
 def test_weights_fit_other_lengths():

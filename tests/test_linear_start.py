@@ -7,7 +7,6 @@ import pytest
 import torch
 from darts.utils.likelihood_models import torch as likelihoods
 
-from informer_forecaster import InformerModel
 from informer_forecaster._training import ridge
 from informer_forecaster._training.ridge import FOLDS, PENALTIES, PENALTY, RidgeRegression, Sums
 from informer_forecaster.adapters import _darts_module
@@ -319,17 +318,11 @@ def test_folds_of_few_windows_count_where_these_are_far_apart(tiny_model, waves)
     assert weight[1, 0, 0, -1] < -0.1
 
 
-def test_own_maps_survive_every_kind_of_file(with_own_maps, tmp_path):
+def test_own_maps_survive_every_kind_of_file(with_own_maps, reloaded):
     """A new network has room for a shared map only, until it is loaded."""
     model, expected = with_own_maps
-    path = str(tmp_path / "model.pt")
-    model.save(path)
-    model.save_pretrained(tmp_path / "directory")
-    other = model.untrained_model()
-    other.load_weights(path)
-    for loaded in (InformerModel.load(path), InformerModel.from_pretrained(tmp_path / "directory")):
+    for loaded in reloaded(model):
         assert loaded.predict(4, model.training_series) == expected
-    assert other.predict(4, model.training_series) == expected
 
 
 WEIGHTED = {

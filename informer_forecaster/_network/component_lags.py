@@ -6,12 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from .config import InformerConfig
-from .lookback_skip import fit_to_lengths
-
-# Steps of the other components that are read, at most.
-MOST_STEPS = 48
-# Weights, at most: beyond that no component reads another.
-MOST_WEIGHTS = 2**22
+from .effects import MOST_LAGS
+from .lookback_skip import MOST_WEIGHTS, fit_to_lengths
 
 
 class ComponentLags(nn.Module):
@@ -43,21 +39,29 @@ class ComponentLags(nn.Module):
     def __init__(self, config: InformerConfig) -> None:
         super().__init__()
         self.num_targets, self.horizon = config.num_targets, config.output_chunk_length
-        self.num_steps = min(config.input_chunk_length, MOST_STEPS)
+        self.num_steps = min(config.input_chunk_length, MOST_LAGS)
         self.weight = nn.Parameter(torch.zeros(self._shape(1)), requires_grad=False)
         self.register_load_state_dict_pre_hook(fit_to_lengths)  # type: ignore[no-untyped-call]
 
     @staticmethod
     def suits(config: InformerConfig) -> bool:
         """Whether there are components to read, and not too many."""
-        steps = min(config.input_chunk_length, MOST_STEPS)
+        steps = min(config.input_chunk_length, MOST_LAGS)
         size = config.num_targets**2 * config.output_chunk_length * steps
         return config.num_targets > 1 and size <= MOST_WEIGHTS
 
+    @property
+    def is_set(self) -> bool:
+        """Whether a map of each component was set or loaded."""
+        return len(self.weight) > 1
+
+    @property
+    def num_lags(self) -> int:
+        """Steps of the components that a forecast reads, of all of them."""
+        return self.num_targets * self.num_steps
+
     def forward(self, target: Tensor) -> Tensor:
         """Map ``(B, L, C)`` to what the others add to each component, ``(B, H, C)``."""
-        if len(self.weight) == 1:  # set for none
-            return target.new_zeros(len(target), self.horizon, self.num_targets)
         unit = target.std(1, correction=0, keepdim=True)
         return unit * torch.einsum("bxs,cxhs->bhc", self.lags(target), self.weight)
 

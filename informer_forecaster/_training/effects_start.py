@@ -19,7 +19,7 @@ from informer_forecaster._network.effects import (
     CovariateEffects,
 )
 
-from .linear_start import LinearForecast, Reduce, fit_linear_map
+from .linear_start import LinearForecast, Reduce, fit_linear_map, fits_memory
 from .ridge import RidgeRegression
 from .windows import FOLDS, Sample, TrainingWindows, Windows
 
@@ -272,6 +272,8 @@ def fit_start(
     sample = windows.sample(_num_windows(windows))
     if effects is not None:
         _choose_effects(effects, sample, norm, reduce)
+    if components is not None and not fits_memory(sample, effects, components):
+        components = None
     if components is not None:
         some = fit_linear_map(sample, norm, effects, reduce, components)
         components = None if some is None or some.others is None else components

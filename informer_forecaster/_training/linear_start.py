@@ -28,8 +28,8 @@ class LinearForecast(NamedTuple):
     Weight ``(C, H, N)`` of what pooling leaves of the look-back, intercept and expected error
     ``(C, H)``, the weights ``(C, H, X*S)`` of the last steps of past covariates, and those of the
     other components ``(C, H, C*S)``, if they say anything. The look-back is taken relative to its
-    own level, or as it is. The loss is a sum of squares to expect, to
-    compare maps of the same windows.
+    own level, or as it is. The loss is a sum of squares to expect, to compare maps of the same
+    windows.
     """
 
     weight: Tensor
@@ -124,14 +124,6 @@ class Rows(NamedTuple):
         lags = 0 if self.effects is None else self.effects.num_lags
         return self.pooling.num_inputs + 1 + lags
 
-    def within_memory(self, horizon: int) -> Rows:
-        """Leave the other components out where sums for each of them would not fit."""
-        if self.components is None:
-            return self
-        num_inputs = self.num_shared + self.components.weight[0, :, 0].numel()
-        fits = has_room(num_inputs, horizon, self.components.num_targets)
-        return self if fits else self._replace(components=None)
-
     def of(self, batch: Windows) -> tuple[Tensor, Tensor]:
         """Inputs ``(B, C, n)`` and outputs ``(B, C, H)``.
 
@@ -176,7 +168,7 @@ def fit_linear_map(
         What of the other components a map may read, where left-out folds say so.
     """
     lookback, horizon = _lengths(windows)
-    rows = Rows(norm, effects, Pooling.of(lookback, horizon), components).within_memory(horizon)
+    rows = Rows(norm, effects, Pooling.of(lookback, horizon), components)
     # Windows in a line: a fold no longer than one shares all its values with the next ones.
     fewest = 0 if windows.folds_are_apart else (lookback + horizon) // windows.stride
     found: LinearMap | None = None
@@ -212,6 +204,15 @@ def _read_map(found: LinearMap, regression: RidgeRegression, rows: Rows) -> Line
     is_read = others is not None and bool(others.any())
     loss = float(found.residual.sum())
     return LinearForecast(*parts, loss=loss, others=others if is_read else None)
+
+
+def fits_memory(
+    windows: Iterable[Windows], effects: CovariateEffects | None, components: ComponentLags
+) -> bool:
+    """Whether sums for each component have room for what it reads of the others."""
+    lookback, horizon = _lengths(windows)
+    own = Rows(None, effects, Pooling.of(lookback, horizon), components).num_shared
+    return has_room(own + components.num_lags, horizon, components.num_targets)
 
 
 def _lengths(windows: Iterable[Windows]) -> tuple[int, int]:
