@@ -81,6 +81,8 @@ def exported(tiny_model, waves, tmp_path):
             model.model.network.lookback_skip.set_map(
                 torch.randn(2, 1, 12, 32) / 32, torch.zeros(2, 1, 12)
             )
+            # Each component reads the 32 steps of the other, too.
+            model.model.components.set_map(torch.randn(2, 12, 2 * 32) / 32)
         path = str(tmp_path / "model.onnx")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the exporter, about itself
