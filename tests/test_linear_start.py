@@ -7,8 +7,10 @@ import pytest
 import torch
 from darts.utils.likelihood_models import torch as likelihoods
 
-from informer_forecaster._training import ridge
-from informer_forecaster._training.ridge import FOLDS, PENALTIES, PENALTY, RidgeRegression, Sums
+from informer_forecaster._training import sums
+from informer_forecaster._training.ridge import PENALTIES, PENALTY, RidgeRegression
+from informer_forecaster._training.sums import Sums
+from informer_forecaster._training.windows import FOLDS
 from informer_forecaster.adapters import _darts_module
 
 
@@ -124,7 +126,7 @@ def test_a_gain_too_small_to_tell_by_itself_counts_where_most_components_gain():
 
 
 def test_too_many_components_for_the_memory_share_a_map(monkeypatch):
-    monkeypatch.setattr(ridge, "MOST_NUMBERS", 100)
+    monkeypatch.setattr(sums, "MOST_NUMBERS", 100)
     found = regression_of(*components(1.0, -1.0), folds=FOLDS).solve()
     assert found.weight.shape == (1, 3, 3)
     assert found.weight.abs().max() < 0.3

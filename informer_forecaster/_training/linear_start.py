@@ -12,7 +12,9 @@ from informer_forecaster._network.component_lags import ComponentLags
 from informer_forecaster._network.effects import CovariateEffects
 from informer_forecaster._network.lookback_skip import Pooling
 
-from .ridge import LinearMap, RidgeRegression, has_room
+from .map_choice import LinearMap
+from .ridge import RidgeRegression
+from .sums import has_room
 from .windows import Sample, TrainingWindows, Windows
 
 # Goes through the windows where weights differ within a horizon: each takes what it may not see

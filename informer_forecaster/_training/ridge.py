@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import product
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from .map_choice import Folds, Kind, LinearMap, choose_map
+from .sums import Sums, has_room
 from .windows import FOLDS
 
 # Shares of the inputs' mean square that are added to each: those that are tried, weakest first.
@@ -18,97 +18,6 @@ PENALTIES = (5e-4, 5e-3, 0.05, 0.2, 0.8, 3.2)
 PENALTY = 0.2
 # As many weights as rows leave nothing, and say nothing about new rows.
 LEAST_UNUSED = 0.1
-# Share of its error that a component gains, at least, where it reads the others: what holds between
-# components lasts less than what holds within one. On ETTm1 a gain of 2 % was none in validation.
-LEAST_GAIN = 0.1
-# Outputs by which penalties are compared, at most: neighbours would say the same.
-MOST_JUDGED = 64
-# Sums for each component may take half a gigabyte; beyond that all share one map.
-MOST_NUMBERS = 2**26
-
-
-class LinearMap(NamedTuple):
-    """What a regression found; ``C`` is 1 where all components share one map.
-
-    Weights ``(C, n, H)``, and the sums of squares to expect from as many new rows, ``(C, H)``:
-    those that the weights were fitted to leave less.
-    """
-
-    weight: Tensor
-    residual: Tensor
-
-
-class Sums(NamedTuple):
-    """Products summed over rows: ``(..., n, n)``, with outputs ``(..., n, H)``, and ``(..., H)``.
-
-    The leading dimensions are folds and components.
-    """
-
-    inner: Tensor
-    cross: Tensor
-    outer: Tensor
-
-    def of(self, components: slice | list[int], every: int = 1) -> Sums:
-        """Keep some components, and one output of so many."""
-        inner, cross, outer = (each[:, components] for each in self)
-        return Sums(inner, cross[..., every // 2 :: every], outer[..., every // 2 :: every])
-
-    def over(self, dim: int) -> Sums:
-        """Add up folds or components, and keep the dimension."""
-        return Sums(*(each.sum(dim, keepdim=True) for each in self))
-
-    def without(self, other: Sums) -> Sums:
-        """Leave out the rows of ``other``."""
-        return Sums(*(a - b for a, b in zip(self, other, strict=True)))
-
-    def left_by(self, weight: Tensor) -> Tensor:
-        """Sum the squares that ``weight`` leaves of each output."""
-        explained = (weight * (2 * self.cross - self.inner @ weight)).sum(-2)
-        return (self.outer - explained).clamp(min=0)
-
-    def solve(self, penalty: float, towards: Tensor | None = None) -> Tensor:
-        """Solve for the weights, with a penalty on their distance to ``towards``, or to zero."""
-        size = self.inner.diagonal(dim1=-2, dim2=-1).mean(-1)[..., None, None]
-        # A component that is always zero says nothing: any penalty decides.
-        size = penalty * torch.where(size > 0, size, 1.0)
-        unit = torch.eye(self.inner.shape[-1], dtype=size.dtype, device=size.device)
-        wanted = self.cross if towards is None else self.cross + size * towards
-        factor, failed = torch.linalg.cholesky_ex(self.inner + size * unit)
-        weights = torch.cholesky_solve(wanted, factor)
-        # What is left of sums after others were taken off may be rounding, which teaches nothing.
-        kept = torch.zeros_like(weights) if towards is None else towards
-        return torch.where(failed[..., None, None] > 0, kept, weights)
-
-    def of_first(self, inputs: int, penalty: float, towards: Tensor | None = None) -> Tensor:
-        """Solve for the weights of the first inputs; the others' stay as ``towards`` or at zero."""
-        if inputs == self.cross.shape[-2]:
-            return self.solve(penalty, towards)
-        first = Sums(self.inner[..., :inputs, :inputs], self.cross[..., :inputs, :], self.outer)
-        weight = torch.zeros_like(self.cross)
-        if inputs:
-            near = None if towards is None else towards[..., :inputs, :]
-            weight[..., :inputs, :] = first.solve(penalty, near)
-        return weight
-
-
-class Kind(NamedTuple):
-    """How a map is fitted: its penalty, its first inputs, and what its own components are near."""
-
-    penalty: float
-    inputs: int
-    shared: Kind | None = None
-
-    def fit(self, sums: Sums, components: slice | list[int] = slice(None)) -> Tensor:
-        """Fit one map for all components ``(1, 1, n, H)``, or their own ``(1, C, n, H)``."""
-        if self.shared is None:
-            return sums.over(1).of_first(self.inputs, self.penalty)
-        own = sums.of(components)
-        return own.of_first(self.inputs, self.penalty, self.shared.fit(sums))
-
-
-def has_room(num_inputs: int, num_outputs: int, num_components: int) -> bool:
-    """Whether sums for each component fit into the memory."""
-    return FOLDS * num_components * num_inputs * (num_inputs + num_outputs) <= MOST_NUMBERS
 
 
 class RidgeRegression:
@@ -219,7 +128,7 @@ class RidgeRegression:
         prefixes = [shared] if prefixes is None else prefixes
         kinds = [Kind(*one) for one in product(penalties, prefixes)]
         wider = [Kind(one, inputs) for one in penalties] if inputs > shared else []
-        found = _choose(Folds(self.sums, size), kinds, wider)
+        found = choose_map(Folds(self.sums, size), kinds, wider)
         return LinearMap(found.weight, found.residual * size)
 
     def _without_choice(self, size: Tensor, inputs: int) -> LinearMap:
@@ -233,92 +142,3 @@ class RidgeRegression:
         num_rows = self.num_rows.sum()
         unused = (1 - used / num_rows).clamp(min=LEAST_UNUSED)
         return LinearMap(weight, total.left_by(weight)[0] * size / unused**2)
-
-
-class Folds:
-    """Sums of folds in units of ``size``, so that no number is too large or small for the solver.
-
-    One fold is in these units at a time, as all of them would take the memory twice.
-    """
-
-    def __init__(self, sums: Sums, size: Tensor) -> None:
-        self._sums, self._size = sums, size
-        self.total = Sums(*(each.sum(0, keepdim=True) / size for each in sums))
-
-    def pairs(self) -> Iterator[tuple[Sums, Sums]]:
-        """Give each fold, and the sums of the others."""
-        for fold in range(FOLDS):
-            held_out = Sums(*(each[fold : fold + 1] / self._size for each in self._sums))
-            yield held_out, self.total.without(held_out)
-
-
-def _choose(folds: Folds, kinds: list[Kind], wider: list[Kind]) -> LinearMap:
-    """Choose a penalty, inputs, and which components have a map of their own, by left-out folds."""
-    shared, errors = _best(folds, kinds)
-    own: dict[int, Kind] = {}
-    if errors.shape[1] > 1:
-        for some, least in ((kinds, 0.0), (wider, LEAST_GAIN)):
-            near = [each._replace(shared=shared) for each in some]
-            found, errors = _with_own_maps(folds, near, errors, least)
-            own |= found
-    weight = _fit(folds.total, shared, own)
-    left = [held_out.left_by(_fit(rest, shared, own)) for held_out, rest in folds.pairs()]
-    residual = torch.cat(left).sum(0, keepdim=True)
-    if not own:
-        residual = residual.sum(1, keepdim=True)
-    return LinearMap(weight[0], residual[0])
-
-
-def _best(folds: Folds, kinds: list[Kind]) -> tuple[Kind, Tensor]:
-    """Choose what leaves least of all components, and give its errors ``(FOLDS, C)``."""
-    errors = _validate(folds, kinds)
-    best = int(errors.sum((1, 2)).argmin())
-    return kinds[best], errors[best]
-
-
-def _with_own_maps(
-    folds: Folds, kinds: list[Kind], errors: Tensor, least: float
-) -> tuple[dict[int, Kind], Tensor]:
-    """Find the components that a map of their own forecasts better, and the errors that are left.
-
-    By more than ``least`` of their errors, and by more than what folds differ by.
-    """
-    if not kinds:
-        return {}, errors
-    own_errors = _validate(folds, kinds)  # (kinds, FOLDS, C)
-    best = own_errors.sum(1).argmin(0)
-    own = own_errors.gather(0, best.expand(1, FOLDS, -1))[0]
-    gains = errors - own
-    # More weights have to show more. What a component does not show by itself, others may confirm.
-    is_better = _exceeds_chance(gains)
-    others = gains[:, ~is_better].sum(1)
-    is_better |= _exceeds_chance(others) & (gains.mean(0) > 0)
-    is_better &= gains.mean(0) > least * errors.mean(0)
-    chosen = is_better.nonzero().flatten().tolist()
-    return {c: kinds[int(best[c])] for c in chosen}, torch.where(is_better, own, errors)
-
-
-def _exceeds_chance(gains: Tensor) -> Tensor:
-    """Whether the mean of gains ``(FOLDS, ...)`` is more than what folds differ by."""
-    return gains.mean(0) > gains.std(0) / math.sqrt(FOLDS)
-
-
-def _fit(sums: Sums, shared: Kind, own: dict[int, Kind]) -> Tensor:
-    """Fit a map for all components ``(1, 1, n, H)``, or one for each ``(1, C, n, H)``."""
-    weight = shared.fit(sums)
-    if own:
-        weight = weight.repeat(1, sums.cross.shape[1], 1, 1)
-    for kind in set(own.values()):
-        components = [each for each, its in own.items() if its == kind]
-        weight[:, components] = kind.fit(sums, components)
-    return weight
-
-
-def _validate(folds: Folds, kinds: list[Kind]) -> Tensor:
-    """Sum each kind's squared errors ``(kinds, FOLDS, C)`` in the folds that it has not seen."""
-    every = -(-folds.total.cross.shape[3] // MOST_JUDGED)
-    errors = []
-    for held_out, rest in folds.pairs():
-        judged, known = (each.of(slice(None), every) for each in (held_out, rest))
-        errors.append(torch.cat([judged.left_by(each.fit(known)).sum(2) for each in kinds]))
-    return torch.stack(errors, dim=1)
