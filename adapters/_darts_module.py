@@ -45,7 +45,12 @@ from informer_forecaster._network.inputs import Inputs
 from informer_forecaster._training.effects_start import fit_start
 from informer_forecaster._training.intervals import ValidatedBatch, calibrate
 from informer_forecaster._training.linear_start import SeriesNorm
-from informer_forecaster._training.parameters import begin_at, invert_softplus, start_parameters
+from informer_forecaster._training.parameters import (
+    begin_at,
+    invert_softplus,
+    leave_to_network,
+    start_parameters,
+)
 from informer_forecaster._training.recipe import TrainingRecipe
 from informer_forecaster._training.windows import TrainingWindows, Windows
 
@@ -95,6 +100,7 @@ class _InformerModule(TrainingRecipe, PLForecastingModule):
         if skip is not None and moves:
             # Least squares sets it. Trained along, it follows the noise of the gradient.
             skip.requires_grad_(False)
+        self._begins = False
         self._norm_eps = 0.0 if self.rin is None else self.rin.eps
         if compile_network:
             # In place, so that the names of the parameters stay. Not `fullgraph`: torch compiles a
@@ -221,12 +227,21 @@ class _InformerModule(TrainingRecipe, PLForecastingModule):
             share = next((s for cls, s in shares if isinstance(self.likelihood, cls)), None)
             day = None if self.effects is None else self.effects.day
             begin_at(self.network, *start_parameters(found, quantiles, share), day)
+            self._begins = True
 
     def _windows(self, fold: int, batch: TorchTrainingBatch) -> Windows:
         """Read a batch of Darts for the start."""
         batch = self._cast(batch)
         inputs = self._inputs(batch.to_module_input())
         return Windows(fold, inputs, batch.future_target, batch.sample_weight)
+
+    def on_train_start(self) -> None:
+        """Leave a part of the map to the network, once Lightning has validated the whole of it."""
+        super().on_train_start()
+        begins, self._begins = self._begins, False
+        # Without the instance norm the map holds the level of the series, too.
+        if begins and self.rin is not None and self.will_keep_best_weights:
+            leave_to_network(self.network, self.trainer.estimated_stepping_batches)
 
     # The width of quantiles, once the best weights are in
 

@@ -100,6 +100,16 @@ class TrainingRecipe(LightningModule):
                 progress: Any = self.trainer.fit_loop.epoch_progress.current
                 progress.processed = progress.completed = keeper.best.epoch
 
+    @property
+    def will_keep_best_weights(self) -> bool:
+        """Whether an epoch of this training will be validated, and the best weights kept."""
+        trainer: Any = self.trainer
+        if not any(isinstance(each, KeepBestWeights) for each in trainer.callbacks):
+            return False
+        num_batches = trainer.estimated_stepping_batches * trainer.accumulate_grad_batches
+        every = trainer.val_check_batch * (trainer.check_val_every_n_epoch or 1)
+        return bool(trainer.enable_validation and num_batches >= every)
+
     def add_up(self, sums: torch.Tensor) -> torch.Tensor:
         """Add up what several processes saw."""
         added: torch.Tensor = self.trainer.strategy.reduce(sums, reduce_op="sum")
