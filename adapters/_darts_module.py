@@ -239,8 +239,10 @@ class _InformerModule(TrainingRecipe, PLForecastingModule):
         """Leave a part of the map to the network, once Lightning has validated the whole of it."""
         super().on_train_start()
         begins, self._begins = self._begins, False
-        # Without the instance norm the map holds the level of the series, too.
-        if begins and self.rin is not None and self.will_keep_best_weights:
+        # A head of each step reads the linear forecast, and takes of it what it likes. Without the
+        # instance norm the map holds the level of the series, too.
+        is_left = self.network.step_head is None and self.rin is not None
+        if begins and is_left and self.will_keep_best_weights:
             leave_to_network(self.network, self.trainer.estimated_stepping_batches)
 
     # The width of quantiles, once the best weights are in

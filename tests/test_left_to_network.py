@@ -97,6 +97,17 @@ def test_the_start_stays_whole_where_nothing_would_put_it_back(train, options):
         assert torch.equal(each, whole.model.network.lookback_skip.weight)
 
 
+def test_a_head_that_reads_the_linear_forecast_gets_the_whole_of_it(tiny_model, waves):
+    known, maps = waves(seed=2), Maps()
+    options = {"val_series": waves(seed=1), "future_covariates": known}
+    options["val_future_covariates"] = known
+    whole = tiny_model(n_epochs=0).fit(waves(), **options)
+    tiny_model(n_epochs=1, trainer={"callbacks": [maps]}).fit(waves(), **options)
+    assert maps.seen
+    for each in maps.seen:
+        assert torch.equal(each, whole.model.network.lookback_skip.weight)
+
+
 def test_a_second_training_goes_on_from_what_the_first_one_kept(tiny_model, waves):
     maps = Maps()
     model = tiny_model(n_epochs=2, trainer={"callbacks": [maps]})
