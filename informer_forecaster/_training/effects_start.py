@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from itertools import product
 from typing import Any, NamedTuple
 
 import torch
@@ -12,42 +11,22 @@ from torch import Tensor
 
 from informer_forecaster._network.component_lags import ComponentLags
 from informer_forecaster._network.effects import (
-    HALF_LIVES,
-    NUM_HARMONICS,
     NUM_KNOTS,
-    SHIFTS,
     CovariateEffects,
 )
 
+from .effect_columns import Sizes, order_columns
 from .linear_start import LinearForecast, Reduce, fit_linear_map, fits_memory
 from .ridge import RidgeRegression
-from .windows import FOLDS, Sample, TrainingWindows, Windows
+from .windows import Sample, TrainingWindows, Windows
 
-# Bounds of the cost, whatever the length of the series: steps to learn from and numbers in memory,
-# and columns to learn.
+# Bounds of the cost, whatever the length of the series: steps to learn from, numbers in memory.
 MOST_STEPS = 30_000
 FEWEST_WINDOWS = 256
 MOST_WINDOWS = 2048
 MOST_NUMBERS = 2**25
-MOST_COLUMNS = 640
 ROUNDS = 2
 PENALTIES = (1e-3, 1e-2, 1e-1, 1.0)
-# Steps that each fold has for each column, at least.
-STEPS_OF_A_COLUMN = 2
-# A cycle of more values than this is a season, of which few were seen: two harmonics.
-LONGEST_DAY = 24
-SEASON_HARMONICS = 2
-
-
-class Columns(NamedTuple):
-    """Pairs of functions, of covariates and calendar, whose products are learnt.
-
-    The first of them, as many as one of ``prefixes`` says, may do.
-    """
-
-    functions: Tensor
-    calendar: Tensor
-    prefixes: list[int]
 
 
 class Attempt(NamedTuple):
@@ -152,36 +131,9 @@ class EffectsStart:
 
     def choose_columns(self, *, shifted: bool) -> None:
         """Choose what `fit` learns, with or without the values of the steps around each step."""
-        self.columns = self._order_columns(shifted=shifted)
+        sizes = Sizes(self._values, self._cycles, *self._num_steps())
+        self.columns = order_columns(sizes, shifted=shifted)
         self._sizes = self._sizes_of_columns()
-
-    def _order_columns(self, *, shifted: bool) -> Columns:
-        """First nothing, then values, calendar, shifts, averages and bends, and their products.
-
-        Products are of covariates with the calendar, as many as there is room for.
-        """
-        if not self.effects.num_columns:
-            nothing = torch.zeros(0, dtype=torch.long)
-            return Columns(nothing, nothing, [0])
-        values, averages, bends, shifts = self._functions()
-        waves = self._waves()
-        plain = [*product(values, [0]), *product([0], waves)]
-        delayed = [*plain, *product(shifts if shifted else [], [0])]
-        additive = [*delayed, *product([*averages, *bends], [0])]
-        # Of two values, as of a holiday, there are too few changes to tell how each of them lasts.
-        many = [c for c in averages if self._values[(c - 1) % len(values)] > 2]
-        # Of a season too few were seen to tell how it changes what a covariate does.
-        short = [j for j in waves if self._cycles[(j - 1) // (2 * NUM_HARMONICS)] <= LONGEST_DAY]
-        products = list(product([*values, *many, *bends], short))
-        count, own = (n // (FOLDS * STEPS_OF_A_COLUMN) for n in self._num_steps())
-        room = min(MOST_COLUMNS, count)
-        # Products are many: they explain by chance what the steps of a short series do not tell
-        # apart, and leave the network little of it to learn.
-        everything = [*additive, *products[: max(0, own - len(additive))]]
-        nested = (values, plain, delayed, additive, everything)
-        prefixes = {min(len(each), room) for each in nested}
-        pairs = torch.tensor(everything[:room]).reshape(-1, 2)
-        return Columns(pairs[:, 0], pairs[:, 1], [0, *sorted(prefixes)])
 
     def _num_steps(self) -> tuple[int, int]:
         """Steps that the windows of all processes have ahead, and how many that are in a series."""
@@ -190,28 +142,6 @@ class EffectsStart:
         steps = windows * self.effects.weight.new_tensor([horizon, min(horizon, stride)])
         count, own = map(int, self._reduce(steps).tolist())
         return count, own
-
-    def _functions(self) -> tuple[list[int], list[int], list[int], list[int]]:
-        """Functions of the covariates: values, their averages, bends of both, and shifts."""
-        count = self.effects.num_columns
-        curves = range(1, 1 + count * (1 + len(HALF_LIVES)))
-        # Two values leave nothing to bend.
-        bent = [c for c in range(len(curves)) if self._values[c % count] > 2]
-        bends = [curves.stop + c * NUM_KNOTS + knot for c in bent for knot in range(NUM_KNOTS)]
-        first = curves.stop + len(curves) * NUM_KNOTS
-        shifts = list(range(first, first + count * len(SHIFTS)))
-        return list(curves[:count]), list(curves[count:]), bends, shifts
-
-    def _waves(self) -> list[int]:
-        """Functions of the calendar: the harmonics that its cycles have room for."""
-        found = []
-        for feature, size in enumerate(self._cycles):
-            most = NUM_HARMONICS if size <= LONGEST_DAY else SEASON_HARMONICS
-            for harmonic in range(1, most + 1):
-                sine = 1 + 2 * (feature * NUM_HARMONICS + harmonic - 1)
-                # At half the values of the cycle the sine is zero, and beyond all are copies.
-                found += [sine] * (2 * harmonic < size) + [sine + 1] * (2 * harmonic <= size)
-        return found
 
     def _products(self, batch: Windows) -> Tensor:
         """Columns of a batch ``(B, L + H, n)``."""
