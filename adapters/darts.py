@@ -188,8 +188,9 @@ class InformerModel(LoadsWeights, SavedWholeModel):
             Whether to add a linear map from the look-back window to the output. With point
             forecasts, quantiles and the likelihoods that have a location and a scale, the first
             `fit` sets it by ridge regression on the training windows, one map for all components
-            or their own, by cross-validation, and the network learns what it leaves; with others
-            it is trained. Of more than 1024 steps the older ones are pooled. Default: ``True``.
+            or their own, by cross-validation, and the network learns what it leaves; without
+            future covariates also half of the map anew. With other likelihoods it is trained. Of
+            more than 1024 steps the older ones are pooled. Default: ``True``.
         decoder_causal
             Whether the decoder's self-attention is masked, as in the paper. Default: ``True``.
         padding_mode
