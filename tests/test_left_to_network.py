@@ -108,6 +108,25 @@ def test_a_head_that_reads_the_linear_forecast_gets_the_whole_of_it(tiny_model, 
         assert torch.equal(each, whole.model.network.lookback_skip.weight)
 
 
+def test_a_series_too_short_to_hold_windows_back_keeps_the_whole_start(tiny_model, waves):
+    """Lightning has a loader for validation there, of no window."""
+    maps = Maps()
+    whole = tiny_model(n_epochs=0).fit(waves(13))
+    tiny_model(n_epochs=3, trainer={"callbacks": [maps]}).fit(waves(13))
+    assert maps.seen
+    for each in maps.seen:
+        assert torch.equal(each, whole.model.network.lookback_skip.weight)
+
+
+def test_windows_that_were_held_back_validate_it_too(tiny_model, waves):
+    whole = tiny_model(n_epochs=0, trainer={"limit_train_batches": None}).fit(waves(200))
+    maps = Maps()
+    trainer = {"callbacks": [maps], "limit_train_batches": None}
+    tiny_model(n_epochs=3, trainer=trainer).fit(waves(200))
+    start = whole.model.network.lookback_skip.weight
+    assert not torch.equal(maps.seen[0], start)
+
+
 def test_a_second_training_goes_on_from_what_the_first_one_kept(tiny_model, waves):
     maps = Maps()
     model = tiny_model(n_epochs=2, trainer={"callbacks": [maps]})

@@ -108,7 +108,8 @@ def test_the_network_gets_the_share_that_its_gain_has_earned(
     keeper.start = Validated(before, torch.zeros(len(gains)), 0)
     keeper.best = Validated(after, -torch.tensor(gains, dtype=torch.float64), 1)
     keeper.num_validations = 1
-    trainer = SimpleNamespace(val_dataloaders=[1], strategy=SingleDeviceStrategy())
+    files = {"is_global_zero": True, "checkpoint_callbacks": []}
+    trainer = SimpleNamespace(val_dataloaders=[1], strategy=SingleDeviceStrategy(), **files)
     keeper.on_train_end(trainer, model.model)
     kept = model.model.state_dict()
     if has_network:

@@ -12,6 +12,7 @@ from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
 
+from .best_checkpoint import update_best_checkpoints
 from .windows import whole_of
 
 STRETCHES = 5
@@ -115,6 +116,7 @@ class KeepBestWeights(EarlyStopping):
         pl_module.load_state_dict(weights)
         if (calibrate := getattr(pl_module, "calibrate", None)) is not None:
             calibrate()
+        update_best_checkpoints(trainer, pl_module)
 
     def state_dict(self) -> dict[str, Any]:
         """Collect what a training that resumes needs."""

@@ -102,13 +102,14 @@ class TrainingRecipe(LightningModule):
 
     @property
     def will_keep_best_weights(self) -> bool:
-        """Whether an epoch of this training will be validated, and the best weights kept."""
+        """Whether the start was validated, an epoch will be, and the better one is kept."""
         trainer: Any = self.trainer
-        if not any(isinstance(each, KeepBestWeights) for each in trainer.callbacks):
+        keepers = [each for each in trainer.callbacks if isinstance(each, KeepBestWeights)]
+        # Lightning's check before the training tells whether there is anything to validate.
+        if all(each.start is None for each in keepers):
             return False
         num_batches = trainer.estimated_stepping_batches * trainer.accumulate_grad_batches
-        every = trainer.val_check_batch * (trainer.check_val_every_n_epoch or 1)
-        return bool(trainer.enable_validation and num_batches >= every)
+        return bool(num_batches >= trainer.val_check_batch * (trainer.check_val_every_n_epoch or 1))
 
     def add_up(self, sums: torch.Tensor) -> torch.Tensor:
         """Add up what several processes saw."""
