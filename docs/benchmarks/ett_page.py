@@ -162,7 +162,7 @@ def _draw_methods(panel: Axes, rows: pd.DataFrame, methods: Iterable[str], colum
 # A row of panels each, the default in all of them: nobody tells more than six lines apart.
 GROUPS = {
     "simple methods": ("nlinear", "dlinear", "tide", "repeat-last", "repeat-day"),
-    "networks": ("paper-norm", "transformer", "tsmixer", "nhits"),
+    "networks": ("paper-norm", "transformer", "lstm-attention", "tsmixer", "nhits"),
     "recurrent networks": ("rnn", "gru", "lstm", "lstm-direct", "deepar"),
     "as published": (),
 }
