@@ -406,7 +406,7 @@ class InformerModel(LoadsWeights, SavedWholeModel):
             given |= hold_back(train_dataset, given.get("dataloader_kwargs"))
         takes_best = given.get("load_best") and given.get("val_dataset") is not None
         if takes_best:
-            # The best weights will be in, those of the start among them, of which there is no file.
+            # The best weights will be in, without reading their file, and their count of epochs.
             given["load_best"] = not stops
         super().fit_from_dataset(**given)
         if takes_best and stops:

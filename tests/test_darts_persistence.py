@@ -258,7 +258,7 @@ def test_load_best_leaves_the_best_weights(tiny_model, waves, tmp_path):
 
 
 def test_load_best_keeps_the_start_where_no_epoch_is_better(tiny_model, waves, tmp_path):
-    """Of the start there is no checkpoint."""
+    """No epoch trained it: the count says so."""
     steep = {"n_epochs": 2, "optimizer_kwargs": {"lr": 1.0}, "save_checkpoints": True}
     steep |= {"work_dir": str(tmp_path)}
     start = tiny_model(n_epochs=1, optimizer_kwargs={"lr": 0.0})
@@ -285,12 +285,15 @@ def test_the_best_checkpoint_is_the_model_that_fit_left(
 
 
 def test_a_training_goes_on_from_the_best_checkpoint(tiny_model, waves, tmp_path):
+    """At a rate of zero it ends where it began."""
     place = {"model_name": "kept", "work_dir": str(tmp_path)}
-    model = tiny_model(save_checkpoints=True, n_epochs=3, **place)
+    idle = {"optimizer_kwargs": {"lr": 0.0}, "save_checkpoints": True}
+    model = tiny_model(n_epochs=3, **idle, **place)
     model.fit(waves(), val_series=waves(seed=1))
     loaded = InformerModel.load_from_checkpoint(**place, best=True)
     loaded.fit(waves(), val_series=waves(seed=1), epochs=6)
-    assert len(loaded.predict(4, waves())) == 4
+    assert_equal_weights(loaded, model)
+    assert loaded.predict(4, waves()) == model.predict(4, waves())
 
 
 def test_a_checkpoint_by_another_measure_stays_an_epoch(tiny_model, waves, tmp_path):

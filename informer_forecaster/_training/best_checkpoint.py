@@ -30,6 +30,6 @@ def update_best_checkpoints(trainer: Trainer, module: LightningModule) -> None:
         if getattr(callback, "monitor", None) != "val_loss" or not path.is_file():
             continue
         checkpoint = torch.load(path, map_location="cpu", weights_only=False)
-        checkpoint["state_dict"] = {name: v.cpu() for name, v in module.state_dict().items()}
+        checkpoint["state_dict"] = module.state_dict()
         # In one piece: a file that is half written takes no other's place.
         trainer.strategy.checkpoint_io.save_checkpoint(checkpoint, path)

@@ -9,12 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from informer_forecaster._network.effects import (
-    HALF_LIVES,
-    NUM_HARMONICS,
-    NUM_KNOTS,
-    SHIFTS,
-)
+from informer_forecaster._network.effects import HALF_LIVES, NUM_HARMONICS, NUM_KNOTS, SHIFTS
 
 from .windows import FOLDS
 

@@ -10,10 +10,7 @@ import torch
 from torch import Tensor
 
 from informer_forecaster._network.component_lags import ComponentLags
-from informer_forecaster._network.effects import (
-    NUM_KNOTS,
-    CovariateEffects,
-)
+from informer_forecaster._network.effects import NUM_KNOTS, CovariateEffects
 
 from .effect_columns import Sizes, order_columns
 from .linear_start import LinearForecast, Reduce, fit_linear_map, fits_memory
