@@ -18,10 +18,18 @@ from darts.utils.data import (
     TorchInferenceDataset,
     TorchTrainingDataset,
 )
+from darts.utils.likelihood_models.base import Likelihood
 
-from informer_forecaster._checks import LARGEST_VALUE, Arguments
+from informer_forecaster._checks import (
+    LARGEST_VALUE,
+    Arguments,
+    check_choice,
+    check_integer,
+    check_recipe,
+    check_switch,
+)
 from informer_forecaster._training.runs import lacks_device
-from informer_forecaster.time_features import TimeFeatures
+from informer_forecaster.time_features import TIME_FEATURES, TimeFeatures
 
 from ._darts_series import (
     INPUTS,
@@ -36,6 +44,54 @@ if TYPE_CHECKING:
     from .darts import InformerModel
 
 _PACKAGE = __name__.partition(".")[0]
+
+
+# The constructor
+
+
+def check_arguments(arguments: Arguments) -> None:
+    """Raise if an argument of the model, but not of the network, is outside its range.
+
+    Numpy's integers and booleans become Python's, in place.
+    """
+    check_choice("time_features", arguments["time_features"], TIME_FEATURES)
+    _check_encoders(arguments.get("add_encoders"))
+    for name in ("use_static_covariates", "compile_network"):
+        arguments[name] = check_switch(name, arguments[name])
+    norm = arguments["use_reversible_instance_norm"]
+    if norm is not None and not (
+        isinstance(norm, bool) or (isinstance(norm, dict) and norm.keys() <= {"affine", "eps"})
+    ):
+        raise ValueError(
+            "`use_reversible_instance_norm` must be True, False, None, or a dictionary with the "
+            f"keys 'affine' and 'eps'; got {norm!r}."
+        )
+    shift = "output_chunk_shift"
+    arguments[shift] = check_integer(shift, arguments[shift], 0)
+    check_recipe(arguments)
+    loss = arguments.get("loss_fn", callable)
+    if isinstance(loss, type) or not callable(loss):
+        raise ValueError(
+            f"`loss_fn` must be a torch loss module; got {loss!r}. Give for example "
+            "`torch.nn.L1Loss()`."
+        )
+    likelihood = arguments.get("likelihood")
+    if likelihood is not None and not isinstance(likelihood, Likelihood):
+        raise ValueError(
+            "`likelihood` must be an object of `darts.utils.likelihood_models.torch` or None; got "
+            f"{likelihood!r}. Give for example `QuantileRegression()`."
+        )
+
+
+def _check_encoders(encoders: object) -> None:
+    """Raise unless the user's own encoders are in lists, which calendar features can join."""
+    own = encoders.get("custom") if isinstance(encoders, dict) else encoders
+    are_lists = isinstance(own, dict) and isinstance(own.get("future", []), list | tuple)
+    if own is not None and not (are_lists and isinstance(encoders, dict)):
+        raise ValueError(
+            "`add_encoders` must be None or a dictionary, with encoders of one's own in lists, as "
+            f"{{'custom': {{'future': [function]}}}}; got {encoders!r}."
+        )
 
 
 # A training

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import copy
+import os
 import pickle
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytorch_lightning as pl
+import torch
 from darts.models.forecasting.torch_forecasting_model import (
     CHECKPOINTS_FOLDER,
     DEFAULT_DARTS_FOLDER,
@@ -20,8 +23,10 @@ from darts.models.forecasting.torch_forecasting_model import (
 
 from informer_forecaster._checks import Arguments, arguments_of
 from informer_forecaster._files.archives import check_archive, check_pair, written_pair
+from informer_forecaster._files.directory import write_directory
 
 from ._darts_private import default_path, newest_checkpoint
+from .pretrained import describe, load_model
 
 # Torch keeps for all threads which classes a file may hold: one load would refuse those of another.
 _loading = threading.RLock()
@@ -113,6 +118,85 @@ class SavedWholeModel(MixedCovariatesTorchModel):
             check_pair(path, f"{path}.ckpt")
         with _refusals_of(file_name or given["model_name"]):
             super().load_weights_from_checkpoint(**given)
+
+    # Exchange: files that hold data only, and are read without unpickling
+
+    def to_onnx(self, path: str | None = None, **kwargs: Any) -> None:
+        """Export in single precision, as no runtime has a convolution in another one."""
+        module = self.model
+        if module is None or module.dtype == torch.float32:
+            super().to_onnx(path, **kwargs)
+            return
+        dtype, weights = module.dtype, copy.deepcopy(module.state_dict())
+        try:
+            module.float()
+            super().to_onnx(path, **kwargs)
+        finally:
+            module.to(dtype).load_state_dict(weights)
+
+    def save_pretrained(self, directory: str | os.PathLike[str]) -> None:
+        """Write the network as data: config.json and model.safetensors, nothing pickled.
+
+        What a forecast depends on goes to the files: the weights, the arguments of the network and
+        the names of the calendar features. Series, and what only a training needs (loss, optimizer,
+        schedule), stay behind: give the loaded model a `series`. A pretrained model that is there
+        is replaced once the new one is on the disk.
+
+        Parameters
+        ----------
+        directory : str or os.PathLike
+            A directory; other files in it are left alone.
+
+        Raises
+        ------
+        ValueError
+            If the model is not fitted, has `add_encoders` of yours, or an argument is no data (a
+            likelihood of one's own), or if `directory` has a file of one of the two names that this
+            package did not write.
+
+        Examples
+        --------
+        >>> from tempfile import TemporaryDirectory
+        >>> from darts.utils.timeseries_generation import sine_timeseries
+        >>> from informer_forecaster import InformerModel
+        >>> series = sine_timeseries(length=60, freq="h")
+        >>> model = InformerModel(24, 12, d_model=8, n_epochs=1)
+        >>> model = model.fit(series, verbose=False)
+        >>> with TemporaryDirectory() as directory:
+        ...     model.save_pretrained(directory)
+        ...     loaded = InformerModel.from_pretrained(directory)
+        >>> loaded.predict(12, series, verbose=False) == model.predict(12, series, verbose=False)
+        True
+        """
+        write_directory(directory, describe(self), self.model.state_dict())
+
+    @classmethod
+    def from_pretrained(cls, directory: str | os.PathLike[str], **kwargs: Any) -> Self:
+        """Make the model that :meth:`save_pretrained` wrote, without unpickling anything.
+
+        A directory from a stranger can at worst hold a bad forecaster.
+
+        Parameters
+        ----------
+        directory : str or os.PathLike
+            Where the files are.
+        **kwargs
+            Arguments of the constructor that the weights do not depend on: how it runs
+            (`pl_trainer_kwargs`, `work_dir`, ...) and how it is trained further (`n_epochs`,
+            `optimizer_kwargs`, `loss_fn`, ...).
+
+        Raises
+        ------
+        ValueError
+            If a file is missing, damaged or of an unknown version, the weights do not fit the
+            configuration, or an argument belongs to the trained model.
+
+        Examples
+        --------
+        See :meth:`save_pretrained`.
+        """
+        model: Self = load_model(cls, directory, kwargs)
+        return model
 
 
 def _check_checkpoint(given: Arguments) -> None:

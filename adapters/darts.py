@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import copy
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from numbers import Integral
 from typing import Any, Literal, Self, TypeAlias
 
-import torch
 from darts import TimeSeries
 from darts.dataprocessing.encoders import SequentialEncoder
 from darts.models.forecasting.pl_forecasting_module import PLForecastingModule
@@ -19,20 +16,15 @@ from darts.models.forecasting.torch_forecasting_model import (
 from darts.typing import TimeSeriesLike
 from darts.utils.data import TorchInferenceDataset, TorchTrainingDataset
 from darts.utils.data.torch_datasets.utils import TorchTrainingSample
-from darts.utils.likelihood_models.base import Likelihood
 from darts.utils.serialization import add_safe_globals
 
 from informer_forecaster._checks import (
     Arguments,
     arguments_of,
-    check_choice,
     check_integer,
-    check_recipe,
-    check_switch,
     check_unknown,
     received_by_name,
 )
-from informer_forecaster._files.directory import write_directory
 from informer_forecaster._network import InformerConfig
 from informer_forecaster._network.config import (
     ARCHITECTURE,
@@ -42,9 +34,10 @@ from informer_forecaster._network.config import (
 )
 from informer_forecaster._threads import one_at_a_time
 from informer_forecaster._training.recipe import PAPER, stops_by_itself
-from informer_forecaster.time_features import TIME_FEATURES, FloatArray, TimeFeatures
+from informer_forecaster.time_features import FloatArray, TimeFeatures
 
 from ._darts_checks import (
+    check_arguments,
     check_forecast,
     check_training,
     check_training_data,
@@ -65,7 +58,6 @@ from ._darts_series import (
     hold_back,
     suitable_features,
 )
-from .pretrained import describe, load_model
 
 Backtest: TypeAlias = TimeSeries | list[TimeSeries] | list[list[TimeSeries]]
 
@@ -282,7 +274,7 @@ class InformerModel(LoadsWeights, SavedWholeModel):
         config = InformerConfig(
             input_chunk_length, output_chunk_length, num_targets=1, **architecture
         )
-        _check_arguments(arguments)
+        check_arguments(arguments)
         # The checked values are Python's own numbers, as a checkpoint needs them.
         arguments.update({name: getattr(config, name) for name in LENGTHS})
         self._architecture = {name: getattr(config, name) for name in ARCHITECTURE}
@@ -406,7 +398,7 @@ class InformerModel(LoadsWeights, SavedWholeModel):
             given |= hold_back(train_dataset, given.get("dataloader_kwargs"))
         takes_best = given.get("load_best") and given.get("val_dataset") is not None
         if takes_best:
-            # The best weights will be in, without reading their file, and their count of epochs.
+            # The recipe puts the best weights back: Darts need not read them from their file.
             given["load_best"] = not stops
         super().fit_from_dataset(**given)
         if takes_best and stops:
@@ -504,85 +496,6 @@ class InformerModel(LoadsWeights, SavedWholeModel):
         # The saved model's lengths may be others.
         fit_lengths(saved.encoders, self.window_lengths)
 
-    # Exchange: files that hold data only, and are read without unpickling
-
-    def to_onnx(self, path: str | None = None, **kwargs: Any) -> None:
-        """Export in single precision, as no runtime has a convolution in another one."""
-        module = self.model
-        if module is None or module.dtype == torch.float32:
-            super().to_onnx(path, **kwargs)
-            return
-        dtype, weights = module.dtype, copy.deepcopy(module.state_dict())
-        try:
-            module.float()
-            super().to_onnx(path, **kwargs)
-        finally:
-            module.to(dtype).load_state_dict(weights)
-
-    def save_pretrained(self, directory: str | os.PathLike[str]) -> None:
-        """Write the network as data: config.json and model.safetensors, nothing pickled.
-
-        What a forecast depends on goes to the files: the weights, the arguments of the network and
-        the names of the calendar features. Series, and what only a training needs (loss, optimizer,
-        schedule), stay behind: give the loaded model a `series`. A pretrained model that is there
-        is replaced once the new one is on the disk.
-
-        Parameters
-        ----------
-        directory : str or os.PathLike
-            A directory; other files in it are left alone.
-
-        Raises
-        ------
-        ValueError
-            If the model is not fitted, has `add_encoders` of yours, or an argument is no data (a
-            likelihood of one's own), or if `directory` has a file of one of the two names that this
-            package did not write.
-
-        Examples
-        --------
-        >>> from tempfile import TemporaryDirectory
-        >>> from darts.utils.timeseries_generation import sine_timeseries
-        >>> from informer_forecaster import InformerModel
-        >>> series = sine_timeseries(length=60, freq="h")
-        >>> model = InformerModel(24, 12, d_model=8, n_epochs=1)
-        >>> model = model.fit(series, verbose=False)
-        >>> with TemporaryDirectory() as directory:
-        ...     model.save_pretrained(directory)
-        ...     loaded = InformerModel.from_pretrained(directory)
-        >>> loaded.predict(12, series, verbose=False) == model.predict(12, series, verbose=False)
-        True
-        """
-        write_directory(directory, describe(self), self.model.state_dict())
-
-    @classmethod
-    def from_pretrained(cls, directory: str | os.PathLike[str], **kwargs: Any) -> Self:
-        """Make the model that :meth:`save_pretrained` wrote, without unpickling anything.
-
-        A directory from a stranger can at worst hold a bad forecaster.
-
-        Parameters
-        ----------
-        directory : str or os.PathLike
-            Where the files are.
-        **kwargs
-            Arguments of the constructor that the weights do not depend on: how it runs
-            (`pl_trainer_kwargs`, `work_dir`, ...) and how it is trained further (`n_epochs`,
-            `optimizer_kwargs`, `loss_fn`, ...).
-
-        Raises
-        ------
-        ValueError
-            If a file is missing, damaged or of an unknown version, the weights do not fit the
-            configuration, or an argument belongs to the trained model.
-
-        Examples
-        --------
-        See :meth:`save_pretrained`.
-        """
-        model: Self = load_model(cls, directory, kwargs)
-        return model
-
 
 def calendar_names(model: InformerModel) -> tuple[str, ...]:
     """Names of the calendar features of a fitted model: its last future covariates."""
@@ -592,54 +505,6 @@ def calendar_names(model: InformerModel) -> tuple[str, ...]:
 def num_calendar_features(model: InformerModel) -> int:
     """Calendar features among the future covariates, the last ones: the model's or sktime's."""
     return model._own_calendar or len(calendar_names(model))
-
-
-# What the constructor is given
-
-
-def _check_arguments(arguments: Arguments) -> None:
-    """Raise if an argument of the model, but not of the network, is outside its range.
-
-    Numpy's integers and booleans become Python's, in place.
-    """
-    check_choice("time_features", arguments["time_features"], TIME_FEATURES)
-    _check_encoders(arguments.get("add_encoders"))
-    for name in ("use_static_covariates", "compile_network"):
-        arguments[name] = check_switch(name, arguments[name])
-    norm = arguments["use_reversible_instance_norm"]
-    if norm is not None and not (
-        isinstance(norm, bool) or (isinstance(norm, dict) and norm.keys() <= {"affine", "eps"})
-    ):
-        raise ValueError(
-            "`use_reversible_instance_norm` must be True, False, None, or a dictionary with the "
-            f"keys 'affine' and 'eps'; got {norm!r}."
-        )
-    shift = "output_chunk_shift"
-    arguments[shift] = check_integer(shift, arguments[shift], 0)
-    check_recipe(arguments)
-    loss = arguments.get("loss_fn", callable)
-    if isinstance(loss, type) or not callable(loss):
-        raise ValueError(
-            f"`loss_fn` must be a torch loss module; got {loss!r}. Give for example "
-            "`torch.nn.L1Loss()`."
-        )
-    likelihood = arguments.get("likelihood")
-    if likelihood is not None and not isinstance(likelihood, Likelihood):
-        raise ValueError(
-            "`likelihood` must be an object of `darts.utils.likelihood_models.torch` or None; got "
-            f"{likelihood!r}. Give for example `QuantileRegression()`."
-        )
-
-
-def _check_encoders(encoders: object) -> None:
-    """Raise unless the user's own encoders are in lists, which calendar features can join."""
-    own = encoders.get("custom") if isinstance(encoders, dict) else encoders
-    are_lists = isinstance(own, dict) and isinstance(own.get("future", []), list | tuple)
-    if own is not None and not (are_lists and isinstance(encoders, dict)):
-        raise ValueError(
-            "`add_encoders` must be None or a dictionary, with encoders of one's own in lists, as "
-            f"{{'custom': {{'future': [function]}}}}; got {encoders!r}."
-        )
 
 
 # Darts' own loaders, among them those of ensembles and conformal models, refuse strange classes.
