@@ -124,7 +124,7 @@ class _InformerModule(TrainingRecipe, PLForecastingModule):
             by_others = self.components(inputs.target)
         # NOTE[DIFF] the paper scales whole series only; here each window loses level and deviation.
         inputs = inputs._replace(target=self._normalise(inputs.target))
-        if ahead is not None:
+        if ahead is not None and self.network.step_head is not None:
             inputs = inputs._replace(effects=ahead if self.rin is None else ahead / self.rin.stdev)
         forecast = self.network(*inputs)
         # Mixed precision ends here: losses and inverse transforms run in the model's own dtype.

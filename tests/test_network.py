@@ -317,6 +317,9 @@ def test_a_bad_shape_is_refused(position: int) -> None:
         inputs[position] = None
         with pytest.raises(ValueError, match=f"`{names[position]}` must have .* got none"):
             network(*inputs)
+    inputs[position] = [1.0]
+    with pytest.raises(ValueError, match=f"`{names[position]}` must .* got <class 'list'>"):
+        network(*inputs)
     plain = Informer(InformerConfig(24, 12, 2, **SMALL))
     with pytest.raises(ValueError, match="`past_covariates` must be left out"):
         plain(torch.randn(1, 24, 2), torch.randn(1, 24, 1))

@@ -6,12 +6,14 @@ import pytest
 import torch
 from torch import nn
 
-from informer_forecaster import InformerConfig
+from informer_forecaster import Informer, InformerConfig
 from informer_forecaster._network.effects import average_before
 from informer_forecaster._network.inputs import Inputs
 from informer_forecaster._network.steps import StepHead
 
 SMALL = {"d_model": 8, "nhead": 2, "dim_feedforward": 16}
+# Target, past covariates, of which there are none, and future ones.
+TENSORS = torch.zeros(2, 24, 2), None, torch.zeros(2, 36, 3)
 
 
 @pytest.mark.parametrize("cycle", [0, 4, 30])
@@ -60,3 +62,20 @@ def test_averages_fade_from_step_to_step(length: int, half_life: int) -> None:
 def test_more_calendar_features_than_covariates_are_refused() -> None:
     with pytest.raises(ValueError, match="num_calendar_features"):
         InformerConfig(24, 12, num_targets=1, num_calendar_features=1)
+
+
+@pytest.mark.parametrize("channel_independent", [True, False])
+@pytest.mark.parametrize("shape", [(1, 12, 2), (2, 11, 2), (2, 12, 1), (12, 2)], ids=str)
+def test_effects_of_another_shape_are_refused(
+    shape: tuple[int, ...], channel_independent: bool
+) -> None:
+    config = InformerConfig(24, 12, 2, 0, 3, **SMALL, channel_independent=channel_independent)
+    with pytest.raises(ValueError, match=r"`effects` must have the shape \(2, 12, 2\)"):
+        Informer(config)(*TENSORS, effects=torch.zeros(shape))
+
+
+def test_effects_that_no_step_reads_are_refused() -> None:
+    """Of the calendar alone there are none."""
+    config = InformerConfig(24, 12, 2, 0, 3, **SMALL, num_calendar_features=3)
+    with pytest.raises(ValueError, match="`effects` must be left out by this configuration"):
+        Informer(config)(*TENSORS, effects=torch.zeros(2, 12, 2))

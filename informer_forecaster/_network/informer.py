@@ -96,8 +96,8 @@ class Informer(nn.Module):
         static_covariates : torch.Tensor, optional
             ``(B, Z)``; with `channel_independent` also ``(B, C, Z)``, each component's own.
         effects : torch.Tensor, optional
-            ``(B, H, C)``, what the covariates are known to add to the steps ahead, for the head of
-            a step; zero if left out.
+            ``(B, H, C)``, what the covariates are known to add to the steps ahead, zero if left
+            out. Only where the configuration has `acts_by_step` anything reads them.
 
         Returns
         -------
@@ -107,7 +107,7 @@ class Informer(nn.Module):
         Raises
         ------
         ValueError
-            If a shape differs from the configuration.
+            If anything is no tensor, or of another shape than the configuration says.
         """
         config = self.config
         given = Inputs(past_target, past_covariates, future_covariates, static_covariates, effects)

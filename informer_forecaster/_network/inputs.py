@@ -27,20 +27,24 @@ class Inputs(NamedTuple):
         """Raise unless all shapes are those of ``config``."""
         given: object = self.target
         if not isinstance(given, Tensor) or given.dim() != 3:
-            got = f"the shape {tuple(given.shape)}" if isinstance(given, Tensor) else type(given)
             raise ValueError(
                 "`past_target` must be a tensor (B, L, C), with a dimension for the batch; got "
-                f"{got}."
+                f"{_describe(given)}."
             )
         batch, steps = self.target.shape[0], config.input_chunk_length
-        total = steps + config.output_chunk_length
+        ahead = config.output_chunk_length
+        future = (batch, steps + ahead, config.num_future_covariates)
         _check_shape("past_target", self.target, (batch, steps, config.num_targets))
         _check_shape("past_covariates", self.past, (batch, steps, config.num_past_covariates))
-        _check_shape("future_covariates", self.future, (batch, total, config.num_future_covariates))
-        shape: tuple[int, ...] = (batch, config.num_static_covariates)
-        if config.channel_independent and self.static is not None and self.static.dim() != 2:
-            shape = (batch, config.num_targets, config.num_static_covariates)
-        _check_shape("static_covariates", self.static, shape)
+        _check_shape("future_covariates", self.future, future)
+        static: tuple[int, ...] = (batch, config.num_static_covariates)
+        if config.channel_independent and getattr(self.static, "ndim", 2) != 2:
+            static = (batch, config.num_targets, config.num_static_covariates)
+        _check_shape("static_covariates", self.static, static)
+        if self.effects is not None:
+            # Only the head of a step reads them.
+            read = config.num_targets if config.acts_by_step else 0
+            _check_shape("effects", self.effects, (batch, ahead, read))
 
     def split_channels(self) -> Inputs:
         """Make every target component a sample of its own, ``(B*C, L, 1)``; covariates follow.
@@ -64,12 +68,22 @@ class Inputs(NamedTuple):
         return Inputs(split, repeat(self.past), self.future, static, effects)
 
 
-def _check_shape(name: str, tensor: Tensor | None, shape: tuple[int, ...]) -> None:
-    """Raise unless ``tensor`` has ``shape``, or is absent where the last size is 0."""
-    got = None if tensor is None else tuple(tensor.shape)
+def _check_shape(name: str, given: object, shape: tuple[int, ...]) -> None:
+    """Raise unless ``given`` is a tensor of ``shape``, or is absent where the last size is 0."""
     wanted = shape if shape[-1] else None
-    if got != wanted:
-        raise ValueError(
-            f"`{name}` must {f'have the shape {wanted}' if wanted else 'be left out'} by this "
-            f"configuration; got {'none' if got is None else f'the shape {got}'}."
-        )
+    if wanted is None:
+        fits = given is None
+    else:
+        fits = isinstance(given, Tensor) and tuple(given.shape) == wanted
+    if fits:
+        return
+    raise ValueError(
+        f"`{name}` must {f'have the shape {wanted}' if wanted else 'be left out'} by this "
+        f"configuration; got {_describe(given)}."
+    )
+
+
+def _describe(given: object) -> str:
+    if given is None:
+        return "none"
+    return f"the shape {tuple(given.shape)}" if isinstance(given, Tensor) else str(type(given))
