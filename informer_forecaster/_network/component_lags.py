@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from .config import InformerConfig
 from .effects import MOST_LAGS
 from .lookback_skip import MOST_WEIGHTS, fit_to_lengths
+from .products import without_autocast
 
 
 class ComponentLags(nn.Module):
@@ -63,7 +64,8 @@ class ComponentLags(nn.Module):
     def forward(self, target: Tensor) -> Tensor:
         """Map ``(B, L, C)`` to what the others add to each component, ``(B, H, C)``."""
         unit = target.std(1, correction=0, keepdim=True)
-        return unit * torch.einsum("bxs,cxhs->bhc", self.lags(target), self.weight)
+        with without_autocast(target):
+            return unit * torch.einsum("bxs,cxhs->bhc", self.lags(target), self.weight)
 
     def lags(self, target: Tensor) -> Tensor:
         """The last steps of all components ``(B, C, S)``, without level and unit."""

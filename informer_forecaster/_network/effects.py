@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from .config import InformerConfig
 from .inputs import Inputs
 from .lookback_skip import fit_to_lengths
+from .products import without_autocast
 
 # Steps after which half of a lasting effect is left.
 HALF_LIVES = (6, 24, 96)
@@ -82,10 +83,12 @@ class CovariateEffects(nn.Module):
     def forward(self, inputs: Inputs) -> tuple[Tensor, Tensor]:
         """Effects on the look-back ``(B, L, C)`` and on the horizon ``(B, H, C)``."""
         unit = self.unit_of(inputs.target)
-        before, ahead = self.steps(inputs)
-        lags = self.lags(inputs)
-        if lags is not None:
-            ahead = ahead + torch.einsum("bxs,cxhs->bhc", lags, self.lag_weight)
+        # Mixed precision would round a large effect by more than the noise beside it.
+        with without_autocast(unit):
+            before, ahead = self.steps(inputs)
+            lags = self.lags(inputs)
+            if lags is not None:
+                ahead = ahead + torch.einsum("bxs,cxhs->bhc", lags, self.lag_weight)
         return unit * before, unit * ahead
 
     def standardise(self, inputs: Inputs) -> Inputs:

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .config import InformerConfig
+from .products import without_autocast
 
 # Numbers that a map reads, at most, and blocks of steps among them where there are more steps.
 MOST_INPUTS = 1024
@@ -123,8 +124,11 @@ class LookbackSkip(nn.Module):
     def forward(self, past_target: Tensor) -> Tensor:
         """Map ``(B, L, C)`` to ``(B, H, C, P)``."""
         weight, bias = self.weight.flatten(1, 2), self.bias.flatten(1)
-        inputs = self.pooling.pool(past_target.permute(2, 0, 1))  # (C, B, N)
-        steps = inputs @ weight.mT + bias.unsqueeze(1)  # (C, B, P*H)
+        wide = past_target.to(weight.dtype)
+        # Mixed precision is for the network: a forecast would keep 8 bits.
+        with without_autocast(wide):
+            inputs = self.pooling.pool(wide.permute(2, 0, 1))  # (C, B, N)
+            steps = inputs @ weight.mT + bias.unsqueeze(1)  # (C, B, P*H)
         return steps.unflatten(2, self.bias.shape[1:3]).permute(1, 3, 0, 2)
 
     @property
