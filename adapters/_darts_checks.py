@@ -170,9 +170,11 @@ def largest_value(
 ) -> float:
     """Largest value for the number format that the network has, or will have by ``series``."""
     if model.model is not None:
-        return LARGEST_VALUE[64 if model.model.dtype == torch.float64 else 32]
+        return LARGEST_VALUE[{torch.float64: 64, torch.float16: 16}.get(model.model.dtype, 32)]
     asked = model.trainer_params.get("precision")
     precision = asked if trainer is None else getattr(trainer, "precision", None)
+    if precision == "16-true":
+        return LARGEST_VALUE[16]
     return LARGEST_VALUE[64 if "64" in str(precision or as_list(series)[0].dtype) else 32]
 
 
@@ -382,7 +384,7 @@ def _check_values(name: str, series: TimeSeries, steps: slice, largest: float) -
             "gaps first, for example with `darts.utils.missing_values.fill_missing_values`."
         )
     raise ValueError(
-        f"{name} must hold values of a magnitude up to {largest:.0e}, whose squares the "
+        f"{name} must hold values of a magnitude up to {largest:.2g}, whose squares the "
         f"network can still square; {_first(series[steps], np.abs(values) > largest)}. Scale it "
         "first, for example with `darts.dataprocessing.transformers.Scaler`."
     )
@@ -413,7 +415,7 @@ def check_static_covariates(name: str, series: TimeSeriesLike | None, largest: f
         if not good.all():
             raise ValueError(
                 f"the static covariates of {here} must be finite, and of a magnitude up to "
-                f"{largest:.0e}; {numbers.columns[~good.all(axis=0)][0]!r} is not. Fill its gaps, "
+                f"{largest:.2g}; {numbers.columns[~good.all(axis=0)][0]!r} is not. Fill its gaps, "
                 f"scale it, for example with Darts' `StaticCovariatesTransformer`, {otherwise}"
             )
 

@@ -13,8 +13,8 @@ Arguments = dict[str, Any]
 P = ParamSpec("P")
 
 # Largest magnitude of a value that weights of so many bits can train on: the fourth root of their
-# largest number, as Adam squares the gradient of a squared error.
-LARGEST_VALUE = {32: 2.0**32, 64: 2.0**256}
+# largest number, as Adam squares the gradient of a squared error. Bfloat16 ends where 32 bits do.
+LARGEST_VALUE = {16: 2.0**4, 32: 2.0**32, 64: 2.0**256}
 
 _RATE = "Give `optimizer_kwargs={'lr': ...}`."
 # Arguments of `InformerForecaster`, or of other libraries, which a Darts model takes elsewhere.

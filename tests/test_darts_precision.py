@@ -106,6 +106,42 @@ def test_another_precision_than_in_training_can_be_forecast(tiny_model, waves):
     assert np.allclose(wide.values(), model.predict(4).values(), rtol=1e-5)
 
 
+def half(tiny_model, **options):
+    """Make a model of float16 weights that forecasts as regression found it."""
+    trainer = {"precision": "16-true", "limit_train_batches": None}
+    return tiny_model(16, n_epochs=0, trainer=trainer, **options)
+
+
+@pytest.mark.parametrize("large", ["series", PAST, FUTURE])
+def test_half_weights_refuse_what_they_cannot_square(tiny_model, waves, large):
+    """A deviation of 300 is infinite in float16, and so were the forecasts, without a word."""
+    given = {"series": waves(60), PAST: waves(70, seed=1), FUTURE: waves(70, seed=2)}
+    too_large = {**given, large: given[large] * 400}
+    with pytest.raises(ValueError, match=rf"`{large}` must .* magnitude up to 16,.*Scaler"):
+        half(tiny_model).fit(**too_large)
+    model = half(tiny_model).fit(**given)
+    with pytest.raises(ValueError, match=r"must .* magnitude up to 16,.*Scaler"):
+        model.predict(4, **too_large)
+    with pytest.raises(ValueError, match=r"must .* magnitude up to 16,.*Scaler"):
+        model.historical_forecasts(**too_large, retrain=False)
+
+
+@pytest.mark.parametrize("kind", [None, PAST, FUTURE])
+def test_half_weights_forecast_nearly_what_others_do(tiny_model, kind):
+    """Up to that size they lose digits, and nothing else."""
+    draw = np.random.default_rng(0)
+    driver = draw.normal(size=204)
+    values = 3 * (driver[4:] if kind == FUTURE else driver[:-4]) + 0.01 * draw.normal(size=200)
+    series, known = (TimeSeries.from_values(one.astype(np.float32)) for one in (values, driver[4:]))
+    given = {} if kind is None else {kind: known}
+    exact = tiny_model(16, n_epochs=0, trainer={"limit_train_batches": None})
+    forecasts = [
+        one.fit(series[:180], **given).predict(4, **given).values()
+        for one in (exact, half(tiny_model))
+    ]
+    np.testing.assert_allclose(*forecasts, rtol=0, atol=0.02)
+
+
 def test_half_weights_forecast_a_constant_look_back(tiny_model, waves):
     """The instance norm adds 1e-12 to a variance of zero; in half precision that is zero too."""
     half = {"trainer": {"precision": "16-true"}, "optimizer_kwargs": {"eps": 1e-4}}
