@@ -17,17 +17,17 @@ import torch
 from darts import TimeSeries
 
 from informer_forecaster._files.directory import JSON, Tensors, plain
-from informer_forecaster._training.runs import DEFAULTS, Progress, available, quiet
+from informer_forecaster._training.runs import Progress, available, quiet
 
 from ._sktime_frames import Arrays, Columns, Float32Array, Float64Array, Instance, Key
 from ._sktime_time import Positions, labels_after
+from ._sktime_trainer import Trainer, for_forecasts, for_training
 from .darts import InformerModel
 from .pretrained import describe, restore
 
 if TYPE_CHECKING:
     from informer_forecaster.explain import Explanation
 
-Trainer = Mapping[str, Any]  # arguments of Lightning's trainer
 Scales = dict[Key, Any]  # center and scale of each series, (2, C)
 
 
@@ -107,15 +107,16 @@ class SharedNetwork:
                 f"{max(len(one.y) for one in instances)}. Give a longer series or choose shorter "
                 "lengths."
             )
-        # Callbacks hold state: a second run with the same ones would stop where the first did.
-        trainer = {**DEFAULTS, **trainer}
-        arguments = copy.deepcopy(available(trainer) if self.epochs_trained else trainer)
-        if progress:
-            arguments["callbacks"] = [*arguments.get("callbacks", ()), Progress()]
-        self.model.trainer_params = arguments
         series = _as_series([self.columns.arrays(one) for one in training])
-        with quiet():
-            self.model.fit(**series, epochs=epochs)
+        asked = available(trainer) if self.epochs_trained else trainer
+        bar = [Progress()] if progress else []
+        try:
+            with quiet(), for_training(asked, *bar) as arguments:
+                self.model.trainer_params = arguments
+                self.model.fit(**series, epochs=epochs)
+        finally:
+            # Copies of a network would hold copies of what watched its training.
+            self.model.trainer_params = for_forecasts(trainer)
         self.epochs_trained = self.model.trainer.current_epoch
         self._forget()
         return [one.name for one in instances if len(one.y) < self.rows_needed]
@@ -143,8 +144,7 @@ class SharedNetwork:
             self._window(one, int(steps[key].max()), num_chunks * length)
             for key, one in instances.items()
         ]
-        # What a training needs besides would be asked at each step of a forecast too.
-        self.model.trainer_params = available({**DEFAULTS, **trainer}, "callbacks")
+        self.model.trainer_params = for_forecasts(trainer)
         chunks: list[list[Float32Array]] = []
         with quiet():
             for _ in range(num_chunks):

@@ -160,14 +160,15 @@ class InformerForecaster(GuardedForecaster):
     random_state : int or None
         Seed of the weights and of the training.
     pl_trainer_kwargs : dict or None
-        Arguments of Lightning's trainer, such as ``{"accelerator": "gpu"}``.
+        Arguments of Lightning's trainer, such as ``{"accelerator": "gpu"}``. Callbacks, loggers and
+        a profiler are not copied, but for callbacks of Lightning that one training uses up.
     verbose : bool
         Whether a training of more than a few seconds shows a progress bar; nothing else is shown.
 
     Attributes
     ----------
-    model_ : object
-        The network and the columns of its data; ``model_.model`` is the
+    model_ : SharedNetwork
+        The network of all series with the columns that it takes; ``model_.model`` is its
         :class:`~informer_forecaster.InformerModel`.
 
     Raises

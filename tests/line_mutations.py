@@ -66,6 +66,7 @@ replace(
 
 # The tables of sktime
 
+CALLBACKS = "test_sktime_callbacks.py"
 WINDOWS, LABELS = "test_sktime_windows.py", "test_sktime_labels.py"
 
 replace(
@@ -138,6 +139,20 @@ replace(
     "test_sktime_training.py::test_every_parameter_of_the_training_reaches_it",
     "batch_size=self.batch_size,",
     "batch_size=32,",
+)
+replace(
+    90,
+    "a copy of the user's callback called in its place",
+    f"{CALLBACKS}::test_a_callback_sees_every_training",
+    "copy.deepcopy(one) if _is_used_up(one) else one",
+    "copy.deepcopy(one)",
+)
+replace(
+    91,
+    "a network tied to the user's callbacks",
+    f"{CALLBACKS}::test_a_callback_holds_no_network",
+    'vars(callback).pop("log", None)',
+    "pass",
 )
 replace(
     39,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import wraps
-from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -93,9 +92,10 @@ def test_features_need_a_cycle_that_comes_again(make_index, time_features, names
 
 
 class Epochs(Callback):
-    """Note validation loss and weights of every epoch; of the class, as trainers get a copy."""
+    """Note validation loss and weights of every epoch."""
 
-    seen: ClassVar[list[tuple[float, dict[str, torch.Tensor]]]] = []
+    def __init__(self):
+        self.seen = []
 
     def on_validation_end(self, trainer, pl_module):
         if not trainer.sanity_checking:
@@ -104,20 +104,22 @@ class Epochs(Callback):
 
 
 def test_early_stopping_keeps_the_best_weights():
-    trainer = {"callbacks": [Epochs()]}
+    epochs = Epochs()
+    trainer = {"callbacks": [epochs]}
     forecaster = make(
         n_epochs=200, early_stopping_patience=2, lr=5e-2, pl_trainer_kwargs=trainer
     ).fit(noise(200), fh=FH)
-    losses = [loss for loss, _ in Epochs.seen]
+    losses = [loss for loss, _ in epochs.seen]
     best = losses.index(min(losses))
     assert best + 3 == len(losses) < 200
-    assert not same_weights(weights(forecaster), Epochs.seen[-1][1])
+    assert not same_weights(weights(forecaster), epochs.seen[-1][1])
 
 
 class Windows(Callback):
     """Note how many windows train and how many validate."""
 
-    seen: ClassVar[set[tuple[int, int]]] = set()
+    def __init__(self):
+        self.seen = set()
 
     def on_validation_end(self, trainer, pl_module):  # noqa: ARG002 - Lightning's arguments
         if not trainer.sanity_checking:
@@ -126,10 +128,11 @@ class Windows(Callback):
 
 
 def test_the_last_eighth_of_the_windows_validates():
-    trainer = {"accelerator": "cpu", "callbacks": [Windows()]}
+    windows = Windows()
+    trainer = {"accelerator": "cpu", "callbacks": [windows]}
     make(early_stopping_patience=1, pl_trainer_kwargs=trainer).fit(noise(206), fh=FH)
     # Each of 200 windows takes 4 and 3 rows. Two overlap the horizon of one that validates.
-    assert Windows.seen == {(200 - 25 - 2, 25)}
+    assert windows.seen == {(200 - 25 - 2, 25)}
 
 
 def test_an_update_trains_for_its_own_epochs():
@@ -167,16 +170,6 @@ def test_no_epochs_give_the_linear_forecast():
     y["a"] = np.arange(80.0)
     forecast = make(n_epochs=0, input_chunk_length=12).fit(y, fh=FH).predict()
     np.testing.assert_allclose(forecast["a"], [80.0, 81.0, 82.0], atol=0.5)
-
-
-def test_callbacks_are_not_used_up():
-    from pytorch_lightning.callbacks import EarlyStopping
-
-    stop = EarlyStopping("train_loss", patience=1, min_delta=1e9)
-    forecaster = make(n_epochs=20, pl_trainer_kwargs={"accelerator": "cpu", "callbacks": [stop]})
-    epochs = [forecaster.fit(noise(), fh=FH).model_.epochs_trained for _ in "ab"]
-    assert epochs[0] == epochs[1] < 20
-    assert stop.wait_count == 0
 
 
 def test_a_forecast_runs_where_the_training_device_is_missing(monkeypatch):
