@@ -1,6 +1,6 @@
-"""One module for each forecasting framework; installed as ``informer_forecaster.adapters``.
+"""The adapters to the forecasting frameworks; installed as ``informer_forecaster.adapters``.
 
-``informer_forecaster.adapters.darts`` holds the Darts model. An adapter turns the objects of its
-framework into tensors for the network and the network's output back into objects; it holds no
-mathematics of its own.
+``darts`` holds the Darts model, ``sktime`` the sktime forecaster, which trains and asks a Darts
+model; ``pretrained`` holds what both write down of a model. An adapter turns the objects of its
+framework into tensors for the network, and the network's output back into objects.
 """

@@ -181,31 +181,36 @@ def largest_value(
 # A forecast
 
 
-def check_forecast(model: InformerModel, given: Arguments) -> None:
-    """Raise unless the arguments of a forecast suit the model and each other."""
-    target = given.get("series")
-    for name in INPUTS:
-        check_type(name, given.get(name), required=name == "series" and target is not None)
+def check_forecast(model: InformerModel, given: Arguments, prefix: str = "") -> None:
+    """Raise unless the arguments of a forecast suit the model and each other.
+
+    Only where their names have no ``prefix`` covariates of the training stand for missing ones.
+    """
+    names = [f"{prefix}{name}" for name in INPUTS]
+    target = given.get(names[0])
+    for name in names:
+        check_type(name, given.get(name), required=name == names[0] and target is not None)
     target = model.training_series if target is None else target
     if model.model is None or target is None:
         return  # Darts names what is missing
-    check_lists({**{name: given.get(name) for name in INPUTS}, "series": target})
-    check_calendar("series", target, model._calendar)
+    check_lists({**{name: given.get(name) for name in names}, names[0]: target})
+    check_calendar(names[0], target, model._calendar)
     if model._calendar is not None:
-        check_one_path("future_covariates", given.get("future_covariates"))
+        check_one_path(names[2], given.get(names[2]))
     stored = (model.past_covariate_series, model.future_covariate_series)
-    for name, known in zip(INPUTS[1:], stored, strict=True):
-        learnt, found = name in model._columns, given.get(name)
+    for name, known in zip(INPUTS[1:], (None, None) if prefix else stored, strict=True):
+        learnt, found = name in model._columns, given.get(f"{prefix}{name}")
         if (learnt and found is None and known is None) or (
             model._columns and not learnt and found is not None
         ):
             # Darts looks after it added the calendar's.
             raise ValueError(
-                f"`{name}` must be {'given' if learnt else 'left out'}, as the model was trained "
-                f"with{'' if learnt else 'out'} them; got {type(found).__name__}. Pass the series "
-                "that continue those of the training, and no others."
+                f"`{prefix}{name}` must be {'given' if learnt else 'left out'}, as the model was "
+                f"trained with{'' if learnt else 'out'} them; got {type(found).__name__}. Pass the "
+                "series that continue those of the training, and no others."
             )
-    check_columns(given, model._columns, static=model.considers_static_covariates)
+    static = model.considers_static_covariates
+    check_columns(given, model._columns, static=static, prefix=prefix)
 
 
 def warn_of_equal_paths(model: InformerModel, given: Arguments) -> None:

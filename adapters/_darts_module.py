@@ -42,7 +42,6 @@ from informer_forecaster._network.config import (
 from informer_forecaster._network.dropout import drop
 from informer_forecaster._network.effects import CovariateEffects
 from informer_forecaster._network.inputs import Inputs
-from informer_forecaster._training.effects_start import fit_start
 from informer_forecaster._training.intervals import ValidatedBatch, calibrate
 from informer_forecaster._training.linear_start import SeriesNorm
 from informer_forecaster._training.parameters import (
@@ -52,6 +51,7 @@ from informer_forecaster._training.parameters import (
     start_parameters,
 )
 from informer_forecaster._training.recipe import TrainingRecipe
+from informer_forecaster._training.start import fit_start
 from informer_forecaster._training.windows import TrainingWindows, Windows
 
 NETWORK_FIELDS = ARCHITECTURE | DATA_FIELDS

@@ -143,7 +143,7 @@ class ProbSparseAttention(FullAttention):
             return attend_sparsely(q, k, v, self._rank(q, k), mask, self.causal)
 
     def active(self, q: Tensor, k: Tensor) -> Tensor | None:
-        """Positions of the queries of the largest measurement, ``(B, H, A)``; none if of all."""
+        """Positions of the queries of the largest measurement, ``(B, H, A)``; none if all do."""
         return None if self._is_exact(q, k) else self._rank(q, k)
 
     def weights(self, q: Tensor, k: Tensor, rows: Tensor) -> Tensor:

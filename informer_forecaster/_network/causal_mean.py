@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .products import runs_step_by_step
+from .products import runs_step_by_step, widen_for_sums
 
 # Measured: from so many numbers on, adding up whole rows is faster than torch's cumulative sum,
 # which walks down one column after another.
@@ -26,7 +26,7 @@ def mean_of_earlier(v: Tensor) -> Tensor:
     >>> mean_of_earlier(torch.tensor([1.0, 3.0, 5.0]).view(1, 1, 3, 1)).flatten()
     tensor([1., 2., 3.])
     """
-    sums = _running_sums(_widen(v), reverse=False)
+    sums = _running_sums(widen_for_sums(v), reverse=False)
     return sums.div_(_counts(sums)).to(v.dtype)
 
 
@@ -40,13 +40,8 @@ def spread_to_earlier(gradient: Tensor) -> Tensor:
     >>> spread_to_earlier(torch.tensor([1.0, 2.0, 3.0]).view(1, 1, 3, 1)).flatten()
     tensor([3., 2., 1.])
     """
-    shares = _widen(gradient)
+    shares = widen_for_sums(gradient)
     return _running_sums(shares / _counts(shares), reverse=True).to(gradient.dtype)
-
-
-def _widen(x: Tensor) -> Tensor:
-    """At least float32: a sum in half precision stops growing."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def _running_sums(x: Tensor, *, reverse: bool) -> Tensor:

@@ -40,9 +40,14 @@ def runs_step_by_step(x: Tensor) -> bool:
     return x.device.type == "cpu" and not torch.compiler.is_compiling()
 
 
-def widen(x: Tensor) -> Tensor:
+def widen_for_products(x: Tensor) -> Tensor:
     """Give float16 as float32: unlike bfloat16 it overflows in a product of a few hundreds."""
     return x.float() if x.dtype == torch.float16 else x
+
+
+def widen_for_sums(x: Tensor) -> Tensor:
+    """At least float32: a sum of hundreds of values in half precision stops growing."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def without_autocast(x: Tensor) -> AbstractContextManager[object]:

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from .causal_mean import mean_of_earlier, spread_to_earlier
-from .products import multiply_heads, widen
+from .products import multiply_heads, widen_for_products
 
 
 def attend_sparsely(
@@ -96,7 +96,9 @@ def fill_in(
     keys and values that lie apart, as those of one head do, more slowly than a plain product.
     """
     picked = q[places(active)] * q.shape[3] ** -0.5  # (B, H, A, D)
-    scores = multiply_heads(widen(picked), widen(k).transpose(2, 3))  # (B, H, A, S)
+    scores = multiply_heads(
+        widen_for_products(picked), widen_for_products(k).transpose(2, 3)
+    )  # (B, H, A, S)
     if causal:
         later = torch.arange(k.shape[2], device=k.device) > active.unsqueeze(3)
         scores = scores.masked_fill_(later, -torch.inf)

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from .products import multiply_heads, widen
+from .products import multiply_heads, widen_for_products
 
 GOLDEN_RATIO = (math.sqrt(5) - 1) / 2
 
@@ -63,9 +63,9 @@ def sampled_measurement(q: Tensor, k: Tensor, positions: Tensor) -> Tensor:
     """
     # NOTE[DIFF] one key sample is shared by all queries; the paper draws one for each query.
     # It ranks as well, and turns a gather of B*H*L*U*D numbers into one matrix product.
-    sampled = widen(k.index_select(2, positions)) * k.shape[3] ** -0.5  # (B, H, U, D)
+    sampled = widen_for_products(k.index_select(2, positions)) * k.shape[3] ** -0.5  # (B, H, U, D)
     # Keys first: a maximum over neighbours in memory is many times slower than over rows.
-    scores = multiply_heads(sampled, widen(q).transpose(2, 3))  # (B, H, U, L)
+    scores = multiply_heads(sampled, widen_for_products(q).transpose(2, 3))  # (B, H, U, L)
     # NOTE[DIFF] the mean runs over the sampled keys, where the original code divides their sum
     # by the number of all keys, which shrinks the term to a fraction.
     return scores.amax(2) - scores.mean(2)
@@ -84,7 +84,7 @@ def moment_measurement(q: Tensor, k: Tensor) -> Tensor:
         Queries ``(B, H, L, D)`` and keys ``(B, H, S, D)``.
     """
     # NOTE[DIFF] the paper bounds the measurement by a maximum and samples keys to estimate it.
-    q, k = widen(q), widen(k)
+    q, k = widen_for_products(q), widen_for_products(k)
     centred = k - k.mean(2, keepdim=True)
     covariance = multiply_heads(centred.transpose(2, 3), centred)  # (B, H, D, D)
     covariance /= 2 * k.shape[2] * k.shape[3]

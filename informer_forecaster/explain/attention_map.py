@@ -36,8 +36,8 @@ class AttentionMap:
         Whether a query attends, ``(E, H, L)``; the others get the mean of the values they see, or
         with ``sparsity="moment"`` attention to first order.
     rows : numpy.ndarray
-        The queries whose attention is kept, ``(E, H, R)``, ascending: those that are active, and
-        in full attention the as many of largest sparsity.
+        The queries whose attention is kept, ``(E, H, R)``, ascending: the active ones, or in full
+        attention, where all are active, as many with the largest sparsity.
     weights : numpy.ndarray
         Attention of the kept queries to the keys, ``(E, H, R, S)``; each row sums to one.
 

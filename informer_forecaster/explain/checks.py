@@ -6,19 +6,17 @@ import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from informer_forecaster._checks import check_integer
+from informer_forecaster._checks import Arguments, check_integer
 from informer_forecaster.adapters._darts_checks import (
+    check_forecast,
     check_inputs,
     check_length,
     check_static_covariates,
-    check_type,
 )
 from informer_forecaster.adapters._darts_series import label
 from informer_forecaster.adapters.darts import InformerModel, num_calendar_features
 
 from .windows import Given
-
-_COVARIATES = Given._fields[1:]
 
 
 def check_horizons(horizons: int | Iterable[int] | None, longest: int) -> list[int]:
@@ -64,70 +62,43 @@ def check_names(name: str, given: Any, like: Any) -> None:
 
 def check_background(model: Any, given: Given, largest: float) -> None:
     """Raise unless the background has the series and the covariates that the model needs."""
-    _check_types("background", given)
-    if not given.series:
-        if model.training_series is None:
-            raise ValueError(
-                "`background_series` must be given, as a model fitted on several series keeps "
-                "none; got None. Give some of these, or all."
-            )
-        return
-    widths = model.train_sample.component_dims()
-    encoded = (0, 0) if model.encoders is None else model.encoders.encoding_n_components
-    for name, by_encoders in zip(_COVARIATES, encoded, strict=True):
-        expected = (widths[name] or 0) - by_encoders
-        counts = [one.n_components for one in getattr(given, name) or ()]
-        wanted = [expected] * len(given.series) if expected else []
-        if counts != wanted:
-            raise ValueError(
-                f"`background_{name}` must have series of the numbers of components {wanted}, as "
-                f"the model was fitted with {expected} of them; got {counts}. Pass what `predict` "
-                "takes for the background series."
-            )
-    inputs = {f"background_{name}": series for name, series in given._asdict().items()}
+    inputs = _check_given("background", model, given)
+    if not given.series and model.training_series is None:
+        raise ValueError(
+            "`background_series` must be given, as a model fitted on several series keeps none; "
+            "got None. Give some of these, or all."
+        )
     check_inputs(inputs, (0, 0, 0), largest)
 
 
 def check_foreground(model: Any, given: Given, background: Given, largest: float) -> None:
     """Raise unless the foreground can be forecast, in the components of the background."""
-    _check_types("foreground", given)
+    inputs = _check_given("foreground", model, given)
     if not given.series:
         return
+    for name, series in given._asdict().items():
+        check_names(f"foreground_{name}", series, getattr(background, name) or series)
     lookback = model.input_chunk_length
     check_length("foreground_series", given.series, lookback, "input_chunk_length")
-    check_names("foreground_series", given.series, background.series)
-    for name in _COVARIATES:
-        _check_covariates(name, getattr(given, name), given.series, getattr(background, name))
     if model.uses_static_covariates:
         check_static_covariates("foreground_series", given.series, largest)
-    inputs = {f"foreground_{name}": series for name, series in given._asdict().items()}
     inputs["foreground_series"] = [one[-lookback:] for one in given.series]
     check_inputs(inputs, (0, 0, model.output_chunk_shift + model.output_chunk_length), largest)
 
 
-def _check_types(part: str, given: Given) -> None:
-    for name, series in given._asdict().items():
-        check_type(f"{part}_{name}", series, required=name == "series" and series is not None)
-    if not given.series and (given.past_covariates or given.future_covariates):
+def _check_given(part: str, model: Any, given: Given) -> Arguments:
+    """Name series by their arguments; raise unless the model could forecast from them."""
+    inputs = {f"{part}_{name}": series for name, series in given._asdict().items()}
+    series: Any = given.series  # none where all is left out
+    if series is None and (given.past_covariates or given.future_covariates):
         remedy = "the series of the fit" if part == "background" else "the background"
         raise ValueError(
             f"`{part}_series` must be given with its covariates; got covariates alone. Give the "
             f"series too, or nothing for {remedy}."
         )
-
-
-def _check_covariates(name: str, given: Any, series: Any, background: Any) -> None:
-    """Raise unless there is one series of the background's components for each of ``series``."""
-    name = f"foreground_{name}"
-    names = [] if background is None else list(background[0].components)
-    count, expected = len(given or ()), len(series) if names else 0
-    if count != expected:
-        rule = f"hold {expected} series, one for each foreground series" if names else "be None"
-        raise ValueError(
-            f"`{name}` must {rule}, as the model was fitted with the components {names}; got "
-            f"{count}. Pass what `predict` takes for these series."
-        )
-    check_names(name, given, background)
+    if series is not None:
+        check_forecast(model, inputs, f"{part}_")
+    return inputs
 
 
 def warn_of_idle_covariates(model: InformerModel, names: dict[str, list[str]]) -> None:

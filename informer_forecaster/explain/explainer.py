@@ -8,7 +8,8 @@ from typing import Any, Literal
 import pandas as pd
 from darts.utils.likelihood_models.torch import QuantileRegression
 
-from informer_forecaster._checks import LARGEST_VALUE, check_choice, check_integer
+from informer_forecaster._checks import check_choice, check_integer
+from informer_forecaster.adapters._darts_checks import largest_value
 from informer_forecaster.adapters.darts import InformerModel
 
 from .checks import (
@@ -92,7 +93,7 @@ class InformerExplainer:
         background = Given.of(
             background_series, background_past_covariates, background_future_covariates
         )
-        self._largest_value = LARGEST_VALUE[64 if model.model.dtype.itemsize == 8 else 32]
+        self._largest_value = largest_value(model, background.series)
         check_background(model, background, self._largest_value)
         if not background.series:
             background = Given.of(

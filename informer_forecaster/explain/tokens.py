@@ -53,7 +53,7 @@ class TokenSteps:
         return TokenSteps(self.middle[start:], self.first[start:], self.last[start:])
 
     def followed_by(self, other: TokenSteps) -> TokenSteps:
-        """These tokens, and those of ``other`` behind them."""
+        """These tokens, and those of ``other`` after them."""
         return TokenSteps(
             np.concatenate([self.middle, other.middle]),
             np.concatenate([self.first, other.first]),

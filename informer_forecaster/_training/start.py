@@ -1,0 +1,99 @@
+"""What training begins at: effects of covariates, other components and the map, in turns."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from informer_forecaster._network.component_lags import ComponentLags
+from informer_forecaster._network.effects import CovariateEffects
+
+from .effects_start import FEWEST_WINDOWS, EffectsStart
+from .linear_start import LinearForecast, Reduce, fit_linear_map, fits_memory
+from .windows import Sample, TrainingWindows
+
+# Bounds of the cost, whatever the length of the series.
+MOST_WINDOWS = 2048
+MOST_NUMBERS = 2**25
+ROUNDS = 2
+
+
+class Attempt(NamedTuple):
+    """Effects that were fitted, and the loss to expect with them."""
+
+    loss: float
+    unit: Tensor
+    weight: Tensor
+
+
+def fit_start(
+    windows: TrainingWindows,
+    norm: Any,
+    effects: CovariateEffects | None,
+    components: ComponentLags | None,
+    reduce: Reduce,
+) -> LinearForecast | None:
+    """Fit effects of covariates and the map from the look-back in turns; arguments as for both.
+
+    An effect is as large in every window, or grows with the deviation of its window; it acts at its
+    own step, or at those around it, too. What is expected to forecast better is taken. The other
+    components of the target are read where some windows say that it helps.
+    """
+    if effects is None and components is None:
+        return fit_linear_map(windows, norm, None, reduce)
+    sample = windows.sample(_num_windows(windows))
+    if effects is not None:
+        _choose_effects(effects, sample, norm, reduce)
+    if components is not None and not fits_memory(sample, effects, components):
+        components = None
+    if components is not None:
+        some = fit_linear_map(sample, norm, effects, reduce, components)
+        components = None if some is None or some.others is None else components
+    found = fit_linear_map(windows, norm, effects, reduce, components)
+    if found is not None and effects is not None:
+        effects.set_lags(found.lags)
+    if found is not None and components is not None and found.others is not None:
+        components.set_map(found.others)
+    return found
+
+
+def _choose_effects(effects: CovariateEffects, sample: Sample, norm: Any, reduce: Reduce) -> None:
+    start = EffectsStart(sample, effects, reduce)
+    units = effects.unit.clone(), torch.zeros_like(effects.unit)
+    attempts = [_attempt(start, unit, sample, norm, reduce, rounds=0) for unit in units]
+    for shifted in (False, True) if effects.num_columns else ():
+        start.choose_columns(shifted=shifted)
+        attempts += [_attempt(start, unit, sample, norm, reduce, ROUNDS) for unit in units]
+    best = min(attempts, key=lambda attempt: attempt.loss)
+    with torch.no_grad():
+        effects.unit.copy_(best.unit)
+        effects.weight.copy_(best.weight)
+
+
+def _attempt(
+    start: EffectsStart, unit: Tensor, sample: Sample, norm: Any, reduce: Reduce, rounds: int
+) -> Attempt:
+    """Fit the effects in a unit and the map in turns; after no round there are no effects.
+
+    What is left of a step by the map is no longer like what is left of its neighbours.
+    """
+    effects = start.effects
+    with torch.no_grad():
+        effects.unit.copy_(unit)
+        effects.weight.zero_()
+    found = fit_linear_map(sample, norm, effects, reduce) if not rounds else None
+    for _ in range(rounds):
+        start.fit(found)
+        found = fit_linear_map(sample, norm, effects, reduce)
+    loss = math.inf if found is None else found.loss
+    return Attempt(loss, unit, effects.weight.clone())
+
+
+def _num_windows(windows: TrainingWindows) -> int:
+    (one,) = windows.sample(1)
+    given = [one.future, *(each for each in one.inputs if each is not None)]
+    size = sum(each[0].numel() for each in given)
+    return max(FEWEST_WINDOWS, min(MOST_WINDOWS, MOST_NUMBERS // size))
