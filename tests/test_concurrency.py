@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import threading
+import warnings
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
 import numpy as np
@@ -73,6 +75,41 @@ def test_models_work_beside_each_other(tiny_model, waves, time_limit):
             goes_on.set()
         assert np.isfinite(training.result().predict(4).values()).all()
     assert all(np.isfinite(one.values()).all() for one in others)
+
+
+def test_trainings_that_overlap_leave_loggers_and_warnings_as_they_were(time_limit):
+    """The first to end leaves the other its quiet, and the last one ends it."""
+    began, goes_on = ([threading.Event() for _ in range(2)] for _ in range(2))
+
+    class Wait(Callback):
+        def __init__(self, number):
+            self.number = number
+
+        def on_train_start(self, *_):
+            began[self.number].set()
+            goes_on[self.number].wait()
+
+    def fit(number):
+        trainer = {"accelerator": "cpu", "callbacks": [Wait(number)]}
+        InformerForecaster(**{**TINY, "pl_trainer_kwargs": trainer}).fit(table(), fh=[1])
+
+    InformerForecaster(**TINY).fit(table(), fh=[1])  # Darts adds filters of its own, for good
+    logger = logging.getLogger("pytorch_lightning")
+    before = logger.level, list(warnings.filters)
+    with time_limit(60), ThreadPoolExecutor(2) as pool:
+        try:
+            trainings = []
+            for number in range(2):
+                trainings.append(pool.submit(fit, number))
+                began[number].wait()
+            for number, training in enumerate(trainings):
+                assert logger.level == logging.ERROR
+                goes_on[number].set()
+                training.result()
+        finally:
+            for event in goes_on:
+                event.set()
+    assert (logger.level, list(warnings.filters)) == before
 
 
 def test_training_in_double_precision_is_of_no_concern_to_other_threads(tiny_model, waves):

@@ -9,6 +9,7 @@ import sys
 
 import pandas as pd
 import pytest
+import pytorch_lightning as pl
 import tqdm.std
 
 from informer_forecaster import InformerForecaster
@@ -35,6 +36,25 @@ def test_a_long_training_shows_one_bar(capfd):
     assert "\n" not in err.rstrip("\n")
     assert err.split("\r")[-1].strip() == ""
     forecaster.predict()
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.usefixtures("slow_clock")
+@pytest.mark.parametrize("batches_a_step", [1, 2, 5])
+def test_the_bar_counts_to_its_end(capfd, batches_a_step):
+    """Steps of the optimizer, for each of which several batches may be put together."""
+    trainer = {"accelerator": "cpu", "accumulate_grad_batches": batches_a_step}
+    changes = {"batch_size": 8, "n_epochs": 5, "early_stopping_patience": None}
+    InformerForecaster(**{**TINY, **changes, "pl_trainer_kwargs": trainer}).fit(Y, fh=[1])
+    _, err = capfd.readouterr()
+    shown = [state for state in err.split("\r") if state.strip()]
+    assert "100%" in shown[-1]
+
+
+@pytest.mark.usefixtures("slow_clock")
+def test_one_of_several_processes_shows_the_bar(capfd, monkeypatch):
+    monkeypatch.setattr(pl.Trainer, "is_global_zero", property(lambda _: False))
+    InformerForecaster(**{**TINY, "n_epochs": 9}).fit(Y, fh=[1])
     assert capfd.readouterr() == ("", "")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
+import threading
 import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -47,8 +48,7 @@ def available(trainer: Mapping[str, Any], *unwanted: str) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Hold back what Darts and Lightning report of every run."""
+def _held_back() -> Iterator[None]:
     loggers = [logging.getLogger(name) for name in _LOGGERS]
     levels = [logger.level for logger in loggers]
     try:
@@ -63,18 +63,53 @@ def quiet() -> Iterator[None]:
             logger.setLevel(level)
 
 
+_runs = threading.Lock()
+_num_runs = 0
+_holding_back = contextlib.ExitStack()
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Hold back what Darts and Lightning report of every run.
+
+    Levels and filters are those of the process. Of runs that overlap, as in threads, the first one
+    sets them and the last one puts them back: a run that ends would take the quiet of another, and
+    one that began in it would put back the quiet itself.
+    """
+    global _num_runs
+    with _runs:
+        if not _num_runs:
+            _holding_back.enter_context(_held_back())
+        _num_runs += 1
+    try:
+        yield
+    finally:
+        with _runs:
+            _num_runs -= 1
+            if not _num_runs:
+                _holding_back.close()
+
+
 class Progress(pl.Callback):
     """One bar for a whole training, shown once it takes more than a few seconds."""
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
-        """Count the batches of all epochs."""
-        batches = trainer.estimated_stepping_batches
-        total = int(batches) if math.isfinite(batches) else None
-        self.bar = tqdm(total=total, desc="fit", unit="batch", delay=_PATIENCE, leave=False)
+        """Count the steps of the optimizer, those before this training included."""
+        steps = trainer.estimated_stepping_batches
+        self.bar = tqdm(
+            total=int(steps) if math.isfinite(steps) else None,
+            initial=trainer.global_step,
+            desc="fit",
+            unit="step",
+            delay=_PATIENCE,
+            leave=False,
+            # One of several processes speaks.
+            disable=not trainer.is_global_zero,
+        )
 
-    def on_train_batch_end(self, *_: object) -> None:
-        """Count a batch."""
-        self.bar.update()
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: object) -> None:
+        """Go on to the step: batches may be put together before the optimizer takes one."""
+        self.bar.update(trainer.global_step - self.bar.n)
 
     def on_train_end(self, *_: object) -> None:
         """Clear the line."""
