@@ -32,16 +32,11 @@ from torch import Tensor
 
 from informer_forecaster._network import Informer, InformerConfig
 from informer_forecaster._network.component_lags import ComponentLags
-from informer_forecaster._network.config import (
-    ARCHITECTURE,
-    DATA_FIELDS,
-    LEARNING_RATE,
-    LENGTHS,
-    WIDTH_OF_RATE,
-)
+from informer_forecaster._network.config import ARCHITECTURE, DATA_FIELDS, LENGTHS
 from informer_forecaster._network.dropout import drop
 from informer_forecaster._network.effects import CovariateEffects
 from informer_forecaster._network.inputs import Inputs
+from informer_forecaster._training.defaults import LEARNING_RATE, WIDTH_OF_RATE
 from informer_forecaster._training.intervals import ValidatedBatch, calibrate
 from informer_forecaster._training.linear_start import SeriesNorm
 from informer_forecaster._training.parameters import (

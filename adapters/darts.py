@@ -26,13 +26,9 @@ from informer_forecaster._checks import (
     received_by_name,
 )
 from informer_forecaster._network import InformerConfig
-from informer_forecaster._network.config import (
-    ARCHITECTURE,
-    LENGTHS,
-    N_EPOCHS,
-    PATIENCE,
-)
+from informer_forecaster._network.config import ARCHITECTURE, LENGTHS
 from informer_forecaster._threads import one_at_a_time
+from informer_forecaster._training.defaults import N_EPOCHS, PATIENCE
 from informer_forecaster._training.recipe import PAPER, stops_by_itself
 from informer_forecaster.time_features import FloatArray, TimeFeatures
 

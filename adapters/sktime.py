@@ -19,8 +19,8 @@ from sktime.utils.warnings import warn
 from informer_forecaster._files.archives import FilePath, check_archive, flush
 from informer_forecaster._files.directory import plain, read_directory, reported, write_directory
 from informer_forecaster._network import InformerConfig
-from informer_forecaster._network.config import N_EPOCHS, PATIENCE
 from informer_forecaster._threads import one_at_a_time
+from informer_forecaster._training.defaults import N_EPOCHS, PATIENCE
 
 from ._sktime_frames import (
     Columns,

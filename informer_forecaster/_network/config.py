@@ -4,22 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from numbers import Real
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from informer_forecaster._checks import check_choice, check_integer, check_switch
 
 from .registry import check_attention
 
-ACTIVATIONS = ("gelu", "relu")
-SPARSITIES = ("sampled", "moment")
-CROSS_ATTENTIONS = ("full", "prob")
-PADDING_MODES = ("replicate", "circular")
-
-# Of Adam, in both adapters, for tokens of up to this width; wider ones take as much smaller steps.
-LEARNING_RATE = 3e-3
-WIDTH_OF_RATE = 32
-N_EPOCHS = 10
-PATIENCE = 5
 # Where `patch_length` is left out.
 LONGEST_PATCH = 24
 FEWEST_TOKENS = 16
@@ -157,23 +147,9 @@ class InformerConfig:
         if self.patch_length is None:
             patch = max(1, min(LONGEST_PATCH, lookback // FEWEST_TOKENS))
             object.__setattr__(self, "patch_length", patch)
-        for names, minimum in ((_COUNTS_FROM_ONE, 1), (_COUNTS_FROM_ZERO, 0)):
-            for name in names:
-                # Numpy's integers, as a grid search gives them, become Python's.
-                count = check_integer(name, getattr(self, name), minimum)
-                object.__setattr__(self, name, count)
-        for name in _SWITCHES:
-            object.__setattr__(self, name, check_switch(name, getattr(self, name)))
-        check_choice("activation", self.activation, ACTIVATIONS)
-        check_attention(self.attention)
-        check_choice("sparsity", self.sparsity, SPARSITIES)
-        check_choice("cross_attention", self.cross_attention, CROSS_ATTENTIONS)
-        check_choice("padding_mode", self.padding_mode, PADDING_MODES)
-        dropout: object = self.dropout
-        is_number = isinstance(dropout, Real) and not isinstance(dropout, bool)
-        if not is_number or not 0 <= self.dropout < 1:
-            raise ValueError(f"`dropout` must be a number in [0, 1); got {self.dropout!r}.")
-        object.__setattr__(self, "dropout", float(self.dropout))
+        for name, kind in _KINDS.items():
+            # Numpy's numbers, as a grid search gives them, become Python's.
+            object.__setattr__(self, name, _checked(name, kind, getattr(self, name)))
         self._check_relations()
 
     def _check_relations(self) -> None:
@@ -292,31 +268,24 @@ DATA_FIELDS = {
 }
 ARCHITECTURE = {field.name for field in fields(InformerConfig)} - LENGTHS - DATA_FIELDS
 
-_COUNTS_FROM_ONE = (
-    "input_chunk_length",
-    "output_chunk_length",
-    "num_targets",
-    "num_parameters",
-    "d_model",
-    "nhead",
-    "num_encoder_layers",
-    "num_decoder_layers",
-    "dim_feedforward",
-    "sampling_factor",
-    "num_encoder_stacks",
-    "patch_length",
-)
-_COUNTS_FROM_ZERO = (
-    "num_past_covariates",
-    "num_future_covariates",
-    "num_static_covariates",
-    "num_calendar_features",
-    "start_token_length",
-)
-_SWITCHES = (
-    "distil",
-    "channel_independent",
-    "covariate_effects",
-    "lookback_skip",
-    "decoder_causal",
-)
+# Counts that may be 0; all others are 1 or more.
+_MAY_BE_ZERO = DATA_FIELDS - {"num_targets", "num_parameters"} | {"start_token_length"}
+_KINDS = get_type_hints(InformerConfig)
+
+
+def _checked(name: str, kind: Any, value: Any) -> Any:
+    """Return a field as Python's own value; raise unless it is what its annotation says."""
+    if kind is bool:
+        return check_switch(name, value)
+    if kind is float:
+        is_number = isinstance(value, Real) and not isinstance(value, bool)
+        if not is_number or not 0 <= value < 1:
+            raise ValueError(f"`{name}` must be a number in [0, 1); got {value!r}.")
+        return float(value)
+    if kind is str:
+        check_attention(value)
+    elif get_origin(kind) is Literal:
+        check_choice(name, value, get_args(kind))
+    else:
+        return check_integer(name, value, 0 if name in _MAY_BE_ZERO else 1)
+    return value
