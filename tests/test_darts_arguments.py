@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
+import re
 
 import numpy as np
 import pytest
@@ -44,6 +46,16 @@ def test_every_argument_of_the_constructor_is_tried():
     """An argument that is added later must be added above."""
     own = set(inspect.signature(InformerModel.__init__).parameters) - {"self", "kwargs"}
     assert own <= {name for name, _ in BAD_ARGUMENTS}
+
+
+def test_the_defaults_in_the_text_are_those_of_the_signature():
+    """Darts' users look for them in the text, where a change could be forgotten."""
+    text = inspect.getdoc(InformerModel.__init__)
+    for name, parameter in inspect.signature(InformerModel.__init__).parameters.items():
+        if parameter.default is not parameter.empty:
+            described = re.search(rf"^{name}\n((?:    .*\n)+)", text, re.MULTILINE)[1]
+            told = re.search(r"Default:\s+``(.+)``\.\n", described)[1]
+            assert ast.literal_eval(told) == parameter.default, name
 
 
 @pytest.mark.parametrize("name", ["use_static_covariates", "compile_network", "distil"])
