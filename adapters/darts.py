@@ -37,7 +37,6 @@ from ._darts_checks import (
     check_forecast,
     check_training,
     check_training_data,
-    check_type,
     check_windows,
     warn_of_equal_paths,
 )
@@ -54,6 +53,7 @@ from ._darts_series import (
     hold_back,
     suitable_features,
 )
+from ._darts_values import check_type
 
 Backtest: TypeAlias = TimeSeries | list[TimeSeries] | list[list[TimeSeries]]
 

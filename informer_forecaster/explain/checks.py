@@ -7,13 +7,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from informer_forecaster._checks import Arguments, check_integer
-from informer_forecaster.adapters._darts_checks import (
-    check_forecast,
+from informer_forecaster.adapters._darts_checks import check_forecast
+from informer_forecaster.adapters._darts_series import label
+from informer_forecaster.adapters._darts_values import (
     check_inputs,
     check_length,
     check_static_covariates,
 )
-from informer_forecaster.adapters._darts_series import label
 from informer_forecaster.adapters.darts import InformerModel, num_calendar_features
 
 from .windows import Given
