@@ -8,9 +8,7 @@ import shutil
 import numpy as np
 import pytest
 import pytorch_lightning as pl
-import torch
 from darts.utils.callbacks import TFMProgressBar
-from darts.utils.likelihood_models.torch import QuantileRegression
 from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 
@@ -267,47 +265,6 @@ def test_load_best_keeps_the_start_where_no_epoch_is_better(tiny_model, waves, t
     model.fit(waves(), val_series=waves(seed=1), load_best=True)
     assert_equal_weights(model, start)
     assert model.epochs_trained == 0
-
-
-@pytest.mark.parametrize("rate", [0.0, 0.05])
-@pytest.mark.parametrize("likelihood", [None, QuantileRegression([0.1, 0.5, 0.9])])
-def test_the_best_checkpoint_is_the_model_that_fit_left(
-    tiny_model, waves, tmp_path, rate, likelihood
-):
-    """The start where no epoch is better, a share of an epoch, and calibrated quantiles."""
-    place = {"model_name": "kept", "work_dir": str(tmp_path)}
-    options = {"n_epochs": 4, "optimizer_kwargs": {"lr": rate}, "likelihood": likelihood}
-    model = tiny_model(save_checkpoints=True, **options, **place)
-    model.fit(waves(), val_series=waves(seed=1))
-    assert_equal_weights(model, InformerModel.load_from_checkpoint(**place, best=True))
-    names = sorted(file.name[:5] for file in (tmp_path / "kept" / "checkpoints").iterdir())
-    assert names == ["best-", "last-"]
-
-
-def test_a_training_goes_on_from_the_best_checkpoint(tiny_model, waves, tmp_path):
-    """At a rate of zero it ends where it began."""
-    place = {"model_name": "kept", "work_dir": str(tmp_path)}
-    idle = {"optimizer_kwargs": {"lr": 0.0}, "save_checkpoints": True}
-    model = tiny_model(n_epochs=3, **idle, **place)
-    model.fit(waves(), val_series=waves(seed=1))
-    loaded = InformerModel.load_from_checkpoint(**place, best=True)
-    loaded.fit(waves(), val_series=waves(seed=1), epochs=6)
-    assert_equal_weights(loaded, model)
-    assert loaded.predict(4, waves()) == model.predict(4, waves())
-
-
-def test_a_checkpoint_by_another_measure_stays_an_epoch(tiny_model, waves, tmp_path):
-    """What the user's own callback writes is the user's."""
-    own = ModelCheckpoint(tmp_path, "own", monitor="train_loss")
-    model = tiny_model(
-        n_epochs=2,
-        optimizer_kwargs={"lr": 0.0},
-        trainer={"callbacks": [own], "enable_checkpointing": True},
-    )
-    model.fit(waves(), val_series=waves(seed=1))
-    written = torch.load(own.best_model_path, weights_only=False)["state_dict"]
-    kept = model.model.state_dict()["network.lookback_skip.weight"]
-    assert not torch.equal(written["network.lookback_skip.weight"], kept)
 
 
 @pytest.mark.parametrize("change", [{}, {"patch_length": 3}])

@@ -55,6 +55,22 @@ def test_darts_trains_on_a_gpu_and_loads_on_a_cpu(tiny_model, waves, tmp_path, p
     np.testing.assert_allclose(loaded.predict(8).values(), forecast.values(), rtol=0.05, atol=0.05)
 
 
+def test_a_training_goes_on_from_its_checkpoint(tiny_model, waves, tmp_path) -> None:
+    """Losses of the file, which is read on the CPU, are compared with those of new epochs."""
+    from informer_forecaster import InformerModel
+
+    place = {"model_name": "kept", "work_dir": str(tmp_path), "save_checkpoints": True}
+    # Without the linear start each epoch is better than the one before.
+    options = {"optimizer_kwargs": {"lr": 0.01}, "lookback_skip": False}
+    trainer = {**GPU, "limit_train_batches": None}
+    series, validation = (waves(n, seed=n).astype(np.float32) for n in (120, 60))
+    tiny_model(trainer=trainer, **options, **place).fit(series, val_series=validation)
+    loaded = InformerModel.load_from_checkpoint("kept", str(tmp_path), best=False)
+    loaded.fit(series, val_series=validation, epochs=6)
+    assert loaded.epochs_trained > 1
+    assert np.isfinite(loaded.predict(4).values()).all()
+
+
 def test_sktime_trains_on_a_gpu_and_loads_on_a_cpu(tmp_path) -> None:
     from sktime.base import load
     from sktime.datasets import load_airline

@@ -12,7 +12,7 @@ from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
 
-from .best_checkpoint import update_best_checkpoints
+from .best_checkpoint import best_scores, update_best_checkpoints
 from .windows import whole_of
 
 STRETCHES = 5
@@ -24,7 +24,10 @@ Weights = dict[str, Tensor]
 
 
 class Validated(NamedTuple):
-    """Weights, their loss on each batch of the validation part, and the epochs they took."""
+    """Weights, their loss on each batch of the validation part, and the epochs they took.
+
+    All on the CPU, where a checkpoint is read: a training that goes on compares both.
+    """
 
     weights: Weights
     losses: Tensor
@@ -51,13 +54,16 @@ class KeepBestWeights(EarlyStopping):
         self.has_ended = False
         self.num_validations = 0
         self.measure: Tensor | None = None
+        self.scores: dict[str, float] = {}  # of checkpoints that an earlier training wrote
         self._is_resumed = False
         self._batches: list[tuple[Tensor, Tensor]] = []
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Ask Lightning to check all of the validation part, not two batches."""
+        """Ask Lightning to check all of the validation part, not two batches; note the scores."""
         del pl_module
         trainer.num_sanity_val_steps = math.inf
+        if trainer.ckpt_path is None:
+            self.scores = best_scores(trainer)
 
     def on_validation_batch_end(self, *arguments: Any) -> None:
         """Note loss, size and values of a batch; the first two arguments are trainer and module."""
@@ -78,21 +84,22 @@ class KeepBestWeights(EarlyStopping):
         if trainer.sanity_checking:
             loss = (losses * measures[:, 0]).sum() / total[0]
             self.best_score = trainer.strategy.reduce(loss, reduce_op="mean")
-            self.start = self.best = Validated(_copy(pl_module), losses, 0)
+            self.start = self.best = Validated(_copy(pl_module), losses.cpu(), 0)
             return
         self.num_validations += 1
-        self._measure(trainer.strategy.reduce(total, reduce_op="sum").cpu())
+        self._measure(trainer, trainer.strategy.reduce(total, reduce_op="sum").cpu())
         before = float(self.best_score)
         super().on_validation_end(trainer, pl_module)
         if float(self.best_score) < before:
-            self.best = Validated(_copy(pl_module), losses, trainer.current_epoch + 1)
+            self.best = Validated(_copy(pl_module), losses.cpu(), trainer.current_epoch + 1)
 
-    def _measure(self, measure: Tensor) -> None:
+    def _measure(self, trainer: Trainer, measure: Tensor) -> None:
         """Forget the losses of a checkpoint that were measured on another validation part."""
         known = self.measure
         if self._is_resumed and (known is None or not torch.allclose(known, measure, rtol=1e-4)):
             self.best = self.start = None
             self.best_score, self.wait_count = torch.tensor(math.inf), 0
+            self.scores = best_scores(trainer)
         self.measure, self._is_resumed = measure, False
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -111,18 +118,19 @@ class KeepBestWeights(EarlyStopping):
         weights = self.best.weights
         if self.start is not None and self.best.epoch > self.start.epoch:
             gains = average_stretches(self.start.losses - self.best.losses)
-            share = earned_share(trainer.strategy.reduce(gains, reduce_op="mean"))
+            gains = trainer.strategy.reduce(gains.to(pl_module.device), reduce_op="mean")
+            share = earned_share(gains)
             weights = blend(self.start.weights, weights, share)
         pl_module.load_state_dict(weights)
         if (calibrate := getattr(pl_module, "calibrate", None)) is not None:
             calibrate()
-        update_best_checkpoints(trainer, pl_module)
+        update_best_checkpoints(trainer, pl_module, self.scores)
 
     def state_dict(self) -> dict[str, Any]:
         """Collect what a training that resumes needs."""
         validated = {"best": self.best, "start": self.start}
         tuples = {name: one and tuple(one) for name, one in validated.items()}
-        own = {"measure": self.measure, "num_validations": self.num_validations}
+        own = {name: getattr(self, name) for name in ("measure", "num_validations", "scores")}
         return {**super().state_dict(), **tuples, **own}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -132,6 +140,7 @@ class KeepBestWeights(EarlyStopping):
         )
         self.measure, self._is_resumed = state_dict["measure"], True
         self.num_validations = state_dict["num_validations"]
+        self.scores = state_dict.get("scores", {})
         super().load_state_dict(state_dict)
 
 
