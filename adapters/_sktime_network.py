@@ -12,18 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import torch
 from darts import TimeSeries
 
-from informer_forecaster._files.directory import JSON, Tensors, plain
 from informer_forecaster._training.runs import Progress, available, quiet
 
-from ._sktime_frames import Arrays, Columns, Float32Array, Float64Array, Instance, Key
+from ._sktime_columns import Arrays, Columns
+from ._sktime_frames import Float32Array, Float64Array, Instance, Key
 from ._sktime_time import Positions, labels_after
 from ._sktime_trainer import Trainer, for_forecasts, for_training
 from .darts import InformerModel
-from .pretrained import describe, restore
 
 if TYPE_CHECKING:
     from informer_forecaster.explain import Explanation
@@ -245,63 +243,6 @@ class SharedNetwork:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.model, self.model.model = state["model"], state.pop("module")
         self.__dict__.update(state)
-
-
-# A network as data
-
-
-def describe_network(network: SharedNetwork, scales: Scales) -> dict[str, JSON]:
-    """Write down a network, its columns and the scales of series."""
-    columns = network.columns
-    names = {"y": columns.y, "X past": columns.past, "X future": columns.future}
-    every = {f"columns of {name}": labels for name, labels in names.items()}
-    every["labels of series"] = [one for key in scales for one in key]
-    for name, labels in every.items():
-        if bad := [one for one in labels if not isinstance(plain(name, one), str | int | float)]:
-            raise ValueError(
-                f"`{name}` cannot be saved as data; got {bad[0]!r}. Rename it to a string or a "
-                "number, or keep the whole forecaster with `save`."
-            )
-    exogenous = [one.reindex(columns.exogenous) for one in (columns.center, columns.scale)]
-    described = {
-        "columns": names,
-        "calendar": columns.calendar,
-        "step": None if columns.step is None else columns.step.isoformat(),
-        "exogenous": [one.to_numpy() for one in exogenous],
-        "series": [[key, *scale] for key, scale in scales.items()],
-        "epochs_trained": network.epochs_trained,
-        "network": describe(network.model),
-    }
-    return {name: plain(name, one) for name, one in described.items()}
-
-
-def restore_network(
-    described: Mapping[str, Any], weights: Tensors, changes: dict[str, Any]
-) -> SharedNetwork:
-    """Make the network that was written down, with ``changes`` to how it is trained."""
-    y, past, future = described["columns"].values()
-    exogenous = np.array(described["exogenous"], dtype=np.float64)
-    scales = {tuple(key): np.array(both, dtype=np.float64) for key, *both in described["series"]}
-    for scale, count in [
-        (exogenous, len(past) + len(future)),
-        *((s, len(y)) for s in scales.values()),
-    ]:
-        if scale.shape != (2, count) or not np.isfinite(scale).all() or not (scale[1] > 0).all():
-            raise ValueError("the scales must be finite, positive, and fit the columns and series.")
-    columns = Columns(
-        y=y,
-        past=past,
-        future=future,
-        calendar=tuple(described["calendar"]),
-        center=pd.Series(exogenous[0], index=[*past, *future]),
-        scale=pd.Series(exogenous[1], index=[*past, *future]),
-        step=None if described["step"] is None else pd.Timedelta(described["step"]),
-    )
-    model = restore(InformerModel, described["network"], weights, changes)
-    quantiles = None if model.likelihood is None else tuple(model.likelihood.quantiles)
-    network = SharedNetwork(columns, quantiles, model)
-    network.epochs_trained, network.scales = int(described["epochs_trained"]), scales
-    return network
 
 
 def _as_series(arrays: Sequence[Arrays]) -> dict[str, list[TimeSeries] | None]:

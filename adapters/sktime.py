@@ -6,44 +6,38 @@ import copy
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal, Self
-from zipfile import ZipFile
 
 import numpy as np
 import pandas as pd
 from sktime.forecasting.base import ForecastingHorizon
 from sktime.utils.warnings import warn
 
-from informer_forecaster._files.archives import FilePath, check_archive, flush
-from informer_forecaster._files.directory import plain, read_directory, reported, write_directory
 from informer_forecaster._network import InformerConfig
 from informer_forecaster._threads import one_at_a_time
 from informer_forecaster._training.defaults import N_EPOCHS, PATIENCE
 
+from ._sktime_columns import Columns, make_columns
+from ._sktime_files import SavedForecaster
 from ._sktime_frames import (
-    Columns,
     Float64Array,
     Instance,
     Key,
     as_known,
     join_known,
     label_rows,
-    make_columns,
     make_instances,
     select_columns,
 )
 from ._sktime_parameters import (
     AFTER_TRAINING,
-    OF_THE_MACHINE,
     architecture,
     check_parameters,
     complete_quantiles,
     given_rate,
     interpolate_quantiles,
 )
-from ._sktime_private import Fh, GuardedForecaster, Table
+from ._sktime_private import Fh, Table
 from ._sktime_time import (
     Positions,
     Times,
@@ -69,7 +63,7 @@ _NOT_THE_CALLER = ("informer_forecaster.", "sktime.", "contextlib")
     *("predict", "predict_quantiles", "predict_interval", "predict_var", "predict_proba"),
 )
 @dataclass(eq=False, repr=False)
-class InformerForecaster(GuardedForecaster):
+class InformerForecaster(SavedForecaster):
     """The Informer [1]_ as a forecaster: one network for a series, a panel or a hierarchy.
 
     It forecasts the whole horizon in one pass, points and quantiles together, and takes exogenous
@@ -571,152 +565,9 @@ class InformerForecaster(GuardedForecaster):
         }
         return instances, steps
 
-    # Files
-
-    def save(self, path: str | Path | None = None, serialization_format: str = "pickle") -> Any:
-        """Save to memory, or all or nothing to ``path`` + ``.zip``; parameters as in sktime."""
-        if not isinstance(path, str | Path):
-            return super().save(path, serialization_format)
-        archive = Path(f"{path}.zip")
-        with TemporaryDirectory(dir=archive.parent, prefix=".", suffix=".new") as folder:
-            super().save(Path(folder, "forecaster"), serialization_format).close()
-            flush(Path(folder, "forecaster.zip"))
-            Path(folder, "forecaster.zip").replace(archive)
-        return ZipFile(archive)
-
-    @classmethod
-    def load_from_path(cls, serial: str | Path) -> InformerForecaster:
-        """Load an archive that :meth:`save` wrote, whose ``.zip`` is part of its name.
-
-        Raises
-        ------
-        ValueError
-            If the archive is damaged.
-        """
-        check_archive(serial)
-        return super().load_from_path(serial)
-
-    def save_pretrained(self, directory: FilePath) -> None:
-        """Write the network as data: config.json and model.safetensors, nothing pickled.
-
-        The parameters, the weights, the columns and the scales go to the files; the series do not.
-        A pretrained model that is there is replaced once the new one is on the disk.
-
-        Parameters
-        ----------
-        directory : str or os.PathLike
-            A directory; other files in it are left alone.
-
-        Raises
-        ------
-        ValueError
-            If there is no trained network, a column or a series has a label that is no string or
-            number, or `directory` has a file of one of the two names that this package did not
-            write.
-
-        Examples
-        --------
-        >>> from tempfile import TemporaryDirectory
-        >>> from sktime.datasets import load_airline
-        >>> from informer_forecaster import InformerForecaster
-        >>> y = load_airline()
-        >>> forecaster = InformerForecaster(24, n_epochs=1, d_model=16, random_state=0)
-        >>> y_pred = forecaster.fit(y, fh=range(1, 13)).predict()
-        >>> with TemporaryDirectory() as directory:
-        ...     forecaster.save_pretrained(directory)
-        ...     loaded = InformerForecaster.from_pretrained(directory)
-        >>> loaded.fit(y, fh=range(1, 13)).predict().equals(y_pred)
-        True
-        """
-        from ._sktime_network import describe_network
-
-        network = getattr(self, "model_", None) or getattr(self, "pretrained_model_", None)
-        if network is None:
-            raise ValueError(
-                "`save_pretrained` needs a trained network: call `fit` or `pretrain` first."
-            )
-        scales = network.scales
-        if self.is_fitted:
-            scales = {key: (one.center, one.scale) for key, one in self._context.items()}
-        config = describe_network(network, scales)
-        parameters = self.get_params(deep=False)
-        config["class"] = type(self).__name__
-        config["parameters"] = {
-            name: plain(name, value)
-            for name, value in parameters.items()
-            if name not in OF_THE_MACHINE
-        }
-        write_directory(directory, config, network.model.model.state_dict())
-
-    @classmethod
-    def from_pretrained(cls, directory: FilePath, **kwargs: Any) -> Self:
-        """Make a forecaster with the network of :meth:`save_pretrained`, unpickling nothing.
-
-        It is in the state after `pretrain`: `fit` takes the network for the series that it is
-        given, without training, or fine-tunes it with ``fit_after_pretrain="finetune"``. Series
-        under the labels and columns of those that were fitted keep their scale, so that the same
-        rows give the same forecast; others are scaled by their own rows. A directory from a
-        stranger can at worst hold a bad forecaster.
-
-        Parameters
-        ----------
-        directory : str or os.PathLike
-            Where the files are.
-        **kwargs
-            Parameters of the constructor that the network does not depend on:
-            `fit_after_pretrain`, `update_epochs`, `verbose`, `pl_trainer_kwargs`, `random_state`.
-
-        Returns
-        -------
-        InformerForecaster
-            Pretrained, not fitted.
-
-        Raises
-        ------
-        ValueError
-            If a file is missing, damaged or of an unknown version, the weights do not fit the
-            configuration, or an argument belongs to the network.
-
-        Examples
-        --------
-        See :meth:`save_pretrained`.
-        """
-        from ._sktime_network import restore_network
-
-        changeable = AFTER_TRAINING | OF_THE_MACHINE
-        for name in kwargs.keys() - changeable:
-            raise ValueError(
-                f"`{name}` is fixed in a trained network; what can change is "
-                f"{', '.join(sorted(changeable))}."
-            )
-        config, tensors = read_directory(directory, cls.__name__)
-        with reported(directory):
-            saved = {k: v for k, v in config["parameters"].items() if k not in OF_THE_MACHINE}
-            saved = {k: tuple(v) if isinstance(v, list) else v for k, v in saved.items()}
-            forecaster = cls(**{**saved, **kwargs})
-            training: dict[str, Any] = {"optimizer_kwargs": given_rate(forecaster.lr)}
-            training["random_state"] = forecaster.random_state
-            network = restore_network(config, tensors, training)
-            ours = forecaster.input_chunk_length, complete_quantiles(forecaster.quantiles)
-            if ours != (network.input_chunk_length, network.quantiles):
-                raise ValueError("the parameters must be those of the network; they are others.")
-        forecaster.take_pretrained(network)
-        return forecaster
-
     @classmethod
     def get_test_params(cls, parameter_set: str = "default") -> list[dict[str, Any]]:
-        """Parameters for sktime's checks: tiny networks, one epoch.
-
-        Parameters
-        ----------
-        parameter_set : str
-            Ignored; there is one list.
-
-        Returns
-        -------
-        list of dict
-            Arguments of the constructor.
-        """
+        """Parameters for sktime's checks: tiny networks, one epoch."""
         del parameter_set
         tiny = {
             "input_chunk_length": 4,

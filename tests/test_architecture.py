@@ -194,6 +194,13 @@ def test_the_page_names_files_that_are_there():
     assert [name for name in named if not (ROOT / name).exists()] == []
 
 
+def test_the_page_names_every_room_of_the_adapters():
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rooms = page.split("## The rooms of the adapters")[1].split("\n## ")[0]
+    files = {path.name for path in (ROOT / "adapters").glob("*.py")} - {"__init__.py"}
+    assert set(re.findall(r"^\| `(\w+\.py)` \|", rooms, re.M)) == files
+
+
 def test_the_page_shows_the_figures_of_the_code():
     """`python docs/code_figures.py` writes them; a small change need not write them anew."""
     script = runpy.run_path(str(ROOT / "docs" / "code_figures.py"))
