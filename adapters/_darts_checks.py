@@ -19,7 +19,6 @@ from informer_forecaster._checks import (
     LARGEST_VALUE,
     Arguments,
     check_choice,
-    check_integer,
     check_recipe,
     check_switch,
 )
@@ -63,8 +62,6 @@ def check_arguments(arguments: Arguments) -> None:
             "`use_reversible_instance_norm` must be True, False, None, or a dictionary with the "
             f"keys 'affine' and 'eps'; got {norm!r}."
         )
-    shift = "output_chunk_shift"
-    arguments[shift] = check_integer(shift, arguments[shift], 0)
     check_recipe(arguments)
     loss = arguments.get("loss_fn", callable)
     if isinstance(loss, type) or not callable(loss):

@@ -121,7 +121,7 @@ class InformerModel(LoadsWeights, SavedWholeModel):
             same as the forecast horizon `n` used in `predict()`: a longer one is rolled out.
         output_chunk_shift
             Number of steps to shift the start of the output chunk into the future. With a shift the
-            model cannot roll out. Default: ``0``.
+            model cannot roll out, and is shown no covariates of the steps between. Default: ``0``.
         d_model
             Width of the tokens in encoder and decoder. Default: ``32``.
         nhead
@@ -268,7 +268,11 @@ class InformerModel(LoadsWeights, SavedWholeModel):
         arguments.setdefault("n_epochs", N_EPOCHS)
         architecture = {k: v for k, v in arguments.items() if k in ARCHITECTURE}
         config = InformerConfig(
-            input_chunk_length, output_chunk_length, num_targets=1, **architecture
+            input_chunk_length,
+            output_chunk_length,
+            num_targets=1,
+            output_chunk_shift=output_chunk_shift,
+            **architecture,
         )
         check_arguments(arguments)
         # The checked values are Python's own numbers, as a checkpoint needs them.

@@ -16,10 +16,12 @@ SMALL = {"d_model": 8, "nhead": 2, "dim_feedforward": 16}
 TENSORS = torch.zeros(2, 24, 2), None, torch.zeros(2, 36, 3)
 
 
+@pytest.mark.parametrize("gap", [0, 3])
 @pytest.mark.parametrize("cycle", [0, 4, 30])
-def test_a_step_sees_its_own_phase_of_earlier_cycles(cycle: int) -> None:
+def test_a_step_sees_its_own_phase_of_earlier_cycles(cycle: int, gap: int) -> None:
     """Of a cycle of four steps each fourth step ahead; of none, or of a longer one, nothing."""
-    config = InformerConfig(24, 12, num_targets=1, num_future_covariates=1, **SMALL)
+    sizes = {"num_future_covariates": 1, "output_chunk_shift": gap, **SMALL}
+    config = InformerConfig(24, 12, num_targets=1, **sizes)
     head = StepHead(config, nn.Dropout).eval()
     head.cycle.fill_(cycle)
     target, linear = torch.randn(1, 24, 1), torch.randn(1, 12, 1, 1)
@@ -29,7 +31,7 @@ def test_a_step_sees_its_own_phase_of_earlier_cycles(cycle: int) -> None:
     changed[0, 24 - 8 + 1] += 1.0
     after = head(tokens, Inputs(changed, future=future), linear)
     moved = (after - before).abs().amax((0, 2)) > 1e-6
-    assert moved.tolist() == [cycle == 4 and step % 4 == 1 for step in range(12)]
+    assert moved.tolist() == [cycle == 4 and (gap + step) % 4 == 1 for step in range(12)]
 
 
 def test_a_step_sees_its_own_covariates_and_those_before() -> None:
@@ -44,6 +46,24 @@ def test_a_step_sees_its_own_covariates_and_those_before() -> None:
         (0, 2)
     ) > 1e-6
     assert moved.tolist() == [step >= 5 for step in range(12)]
+
+
+def test_a_step_after_a_gap_has_forgotten_as_much() -> None:
+    """A steady change of the look-back fades over the gap, as over steps that are known."""
+    torch.manual_seed(0)
+    sizes = {"num_targets": 1, "num_future_covariates": 1, **SMALL}
+    near = StepHead(InformerConfig(24, 12, **sizes), nn.Dropout).eval()
+    with torch.no_grad():
+        near.layers[0].weight[:, -1] = 0.0  # of the share of the horizon that has passed
+    far = StepHead(InformerConfig(24, 4, **sizes, output_chunk_shift=8), nn.Dropout).eval()
+    far.load_state_dict(near.state_dict())
+    tokens, target, future = torch.zeros(1, 12, 8), torch.zeros(1, 24, 1), torch.randn(1, 36, 1)
+    # As the gap shows it: in each half the known value that is nearer.
+    future[:, 24:28], future[:, 28:33] = future[:, 23:24], future[:, 32:33]
+    left_out = torch.cat([future[:, :24], future[:, 32:]], dim=1)
+    of_all = near(tokens, Inputs(target, future=future), torch.zeros(1, 12, 1, 1))
+    of_last = far(tokens[:, :4], Inputs(target, future=left_out), torch.zeros(1, 4, 1, 1))
+    torch.testing.assert_close(of_last, of_all[:, 8:])
 
 
 @pytest.mark.parametrize("half_life", [1, 24])

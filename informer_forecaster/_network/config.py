@@ -43,6 +43,8 @@ class InformerConfig:
         one component.
     num_parameters : int
         Numbers forecast for each value, ``P``: 1, or as many as the likelihood has parameters.
+    output_chunk_shift : int
+        Steps between the look-back and those forecast, ``S``, whose covariates are left out.
     d_model : int
         Width of a token.
     nhead : int
@@ -118,6 +120,7 @@ class InformerConfig:
     num_static_covariates: int = 0
     num_calendar_features: int = 0
     num_parameters: int = 1
+    output_chunk_shift: int = 0
     d_model: int = 32
     nhead: int = 4
     num_encoder_layers: int = 2
@@ -256,7 +259,7 @@ class InformerConfig:
         return -(-steps // self.num_patch_steps)
 
 
-LENGTHS = {"input_chunk_length", "output_chunk_length"}
+LENGTHS = {"input_chunk_length", "output_chunk_length", "output_chunk_shift"}
 # What the data decide, not the user.
 DATA_FIELDS = {
     "num_targets",
@@ -269,7 +272,8 @@ DATA_FIELDS = {
 ARCHITECTURE = {field.name for field in fields(InformerConfig)} - LENGTHS - DATA_FIELDS
 
 # Counts that may be 0; all others are 1 or more.
-_MAY_BE_ZERO = DATA_FIELDS - {"num_targets", "num_parameters"} | {"start_token_length"}
+_MAY_BE_ZERO = {"start_token_length", "output_chunk_shift"}
+_MAY_BE_ZERO |= DATA_FIELDS - {"num_targets", "num_parameters"}
 _KINDS = get_type_hints(InformerConfig)
 
 

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .config import InformerConfig
+from .gap import Gap
 from .inputs import Inputs
 from .lookback_skip import fit_to_lengths
 from .products import without_autocast
@@ -59,6 +60,7 @@ class CovariateEffects(nn.Module):
     def __init__(self, config: InformerConfig) -> None:
         super().__init__()
         self.num_targets, self.horizon = config.num_targets, config.output_chunk_length
+        self.gap = Gap(config.output_chunk_shift, self.horizon)
         calendar = config.num_calendar_features
         self.num_columns = config.num_future_covariates - calendar
         curves = self.num_columns * (1 + len(HALF_LIVES))
@@ -150,15 +152,15 @@ class CovariateEffects(nn.Module):
         angles = 2 * math.pi * self.stretch * calendar
         turns = torch.arange(1, NUM_HARMONICS + 1, device=future.device) * angles.unsqueeze(3)
         waves = torch.stack([turns.sin(), turns.cos()], dim=4).flatten(2)
-        shifted = shift(curves[..., : self.num_columns])
+        shifted = self.gap.cut(shift(self.gap.fill(curves[..., : self.num_columns])))
         functions = torch.cat([constant, curves, bent, shifted], dim=2)
         return functions, torch.cat([constant, waves], dim=2)
 
     def curves(self, columns: Tensor) -> Tensor:
         """Values of the columns ``(B, T, U)`` in units, and their averages: ``(B, T, 4U)``."""
-        values = (columns - self.center) / self.scale
+        values = self.gap.fill((columns - self.center) / self.scale)
         averages = [average_before(values, half_life) for half_life in HALF_LIVES]
-        return torch.cat([values, *averages], dim=2)
+        return self.gap.cut(torch.cat([values, *averages], dim=2))
 
     def set_lags(self, weight: Tensor) -> None:
         """Set the weights ``(C, H, X*S)`` of the last steps of the past covariates."""

@@ -83,7 +83,7 @@ class Informer(nn.Module):
         static_covariates: Tensor | None = None,
         effects: Tensor | None = None,
     ) -> Tensor:
-        """Forecast the ``H`` steps that follow ``past_target``.
+        """Forecast ``H`` steps after ``past_target``, the first of them after `output_chunk_shift`.
 
         Parameters
         ----------
@@ -92,7 +92,7 @@ class Informer(nn.Module):
         past_covariates : torch.Tensor, optional
             ``(B, L, X)``.
         future_covariates : torch.Tensor, optional
-            ``(B, L + H, F)``, time stamps included.
+            ``(B, L + H, F)``, time stamps included: of the look-back, and of the steps forecast.
         static_covariates : torch.Tensor, optional
             ``(B, Z)``; with `channel_independent` also ``(B, C, Z)``, each component's own.
         effects : torch.Tensor, optional

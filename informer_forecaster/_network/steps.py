@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from .config import InformerConfig
 from .dropout import DropoutFactory
 from .effects import HALF_LIVES, average_before
+from .gap import Gap
 from .inputs import Inputs
 
 WIDTH = 32
@@ -61,6 +62,7 @@ class StepHead(nn.Module):
     def __init__(self, config: InformerConfig, dropout: DropoutFactory) -> None:
         super().__init__()
         self.num_patch_steps, self.horizon = config.num_patch_steps, config.output_chunk_length
+        self.gap = Gap(config.output_chunk_shift, self.horizon)
         targets = 1 if config.channel_independent else config.num_targets
         self.shares = nn.Linear(config.d_model, config.num_patch_steps * NUM_SHARES)
         context = (1 + len(HALF_LIVES)) * config.num_future_covariates
@@ -92,14 +94,16 @@ class StepHead(nn.Module):
     def _context(self, future: Tensor | None) -> Tensor:
         """Covariates of the steps ahead, and averages of those before, ``(B, H, 4F)``."""
         assert future is not None  # a head is made where there are some
-        averages = [average_before(future, each)[:, -self.horizon :] for each in HALF_LIVES]
+        whole = self.gap.fill(future)
+        averages = [average_before(whole, each)[:, -self.horizon :] for each in HALF_LIVES]
         return torch.cat([future[:, -self.horizon :], *averages], dim=2)
 
     def _same_phase(self, target: Tensor) -> Tensor:
         """Values ``(B, H, C*14)`` of the last cycles at each step's phase; zero before them."""
         cycle = self.cycle.clamp(min=1)
         back = torch.arange(1, NUM_CYCLES + 1, device=target.device).unsqueeze(1) * cycle
-        phase = torch.arange(self.horizon, device=target.device) % cycle
+        first, last = self.gap.length, self.gap.length + self.horizon
+        phase = torch.arange(first, last, device=target.device) % cycle
         place = target.shape[1] - back + phase  # (14, H)
         is_known = (place >= 0) & (self.cycle > 0)
         values = target[:, place.clamp(min=0)] * is_known.unsqueeze(2)
