@@ -221,10 +221,10 @@ def earned_share(gains: Tensor) -> float:
 def blend(start: Weights, best: Weights, share: float) -> Weights:
     """Weights whose forecast goes ``share`` of the way from the start to the best ones.
 
-    The last layer and the linear map add up to the forecast. Where the network took part in the
-    start, or has no such layer, no weights lie between two networks: the better ones are taken.
+    The last layer and the linear map add up to the forecast. Where a network took part in the
+    start, be it by chance, no weights lie between the two, and no start has merits of its own.
     """
     if not set(LAST) <= start.keys() or any(bool(start[name].any()) for name in LAST):
-        return best if share > 0.5 else start
+        return best
     names = [name for name in (*LAST, *LINEAR) if name in best]
     return {**best, **{name: torch.lerp(start[name], best[name], share) for name in names}}
