@@ -100,8 +100,8 @@ class SavedWholeModel(MixedCovariatesTorchModel):
         """Load only the weights of a saved model or checkpoint; parameters as in Darts.
 
         The weights move to another input length, output length, start token or dropout. The linear
-        map of `lookback_skip` keeps what it knows of each distance from the first forecast step,
-        and is zero where it knows nothing.
+        map of `lookback_skip`, and those of past covariates and other components, keep what they
+        know of each distance from the first forecast step, and are zero where they know nothing.
 
         Raises
         ------

@@ -31,7 +31,7 @@ from darts.utils.torch import MonteCarloDropout
 from torch import Tensor
 
 from informer_forecaster._network import Informer, InformerConfig
-from informer_forecaster._network.component_lags import ComponentLags
+from informer_forecaster._network.component_lags import ComponentLags, exist_as_in_file
 from informer_forecaster._network.config import ARCHITECTURE, DATA_FIELDS, LENGTHS
 from informer_forecaster._network.dropout import drop
 from informer_forecaster._network.effects import CovariateEffects
@@ -92,6 +92,7 @@ class _InformerModule(TrainingRecipe, PLForecastingModule):
         self.effects = CovariateEffects(self.network.config) if has_effects else None
         reads_others = moves and ComponentLags.suits(self.network.config)
         self.components = ComponentLags(self.network.config) if reads_others else None
+        self.register_load_state_dict_pre_hook(exist_as_in_file)  # type: ignore[no-untyped-call]
         if skip is not None and moves:
             # Least squares sets it. Trained along, it follows the noise of the gradient.
             skip.requires_grad_(False)

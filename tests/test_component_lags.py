@@ -141,6 +141,44 @@ def test_weights_fit_other_lengths():
     assert torch.equal(short.weight, long.weight[:, :, :2, -4:])
 
 
+# Of 40 components a training reads the others with up to 54 steps of 48 ahead.
+SUITED, TOO_LONG = 54, 56
+
+
+def many():
+    return TimeSeries.from_values(np.random.default_rng(0).normal(size=(120, 40)))
+
+
+def test_weights_move_to_a_length_that_a_training_would_not_suit(tiny_model, reloaded, tmp_path):
+    """A map moves with the others; all files of the model that it moved to hold it."""
+    series = many()
+    model = tiny_model(48, SUITED, n_epochs=0).fit(series)
+    model.model.components.set_map(torch.randn(40, SUITED, 40 * 48) / 100)
+    model.save(str(tmp_path / "short.pt"))
+    longer = tiny_model(48, TOO_LONG)
+    longer.load_weights(str(tmp_path / "short.pt"))
+    forecast = longer.predict(TOO_LONG, series)
+    np.testing.assert_allclose(
+        forecast.values()[:SUITED], model.predict(SUITED, series).values(), rtol=1e-4, atol=1e-4
+    )
+    for loaded in reloaded(longer):
+        assert loaded.predict(TOO_LONG, series) == forecast
+
+
+def test_weights_move_from_a_length_that_did_not_suit(tiny_model, reloaded, tmp_path):
+    series = many()
+    model = tiny_model(48, TOO_LONG, n_epochs=0).fit(series)
+    model.save(str(tmp_path / "long.pt"))
+    shorter = tiny_model(48, SUITED)
+    shorter.load_weights(str(tmp_path / "long.pt"))
+    forecast = shorter.predict(SUITED, series)
+    np.testing.assert_allclose(
+        forecast.values(), model.predict(TOO_LONG, series).values()[:SUITED], rtol=1e-4, atol=1e-4
+    )
+    for loaded in reloaded(shorter):
+        assert loaded.predict(SUITED, series) == forecast
+
+
 def test_an_explanation_names_the_component_that_a_forecast_follows(tiny_model):
     """Deliveries four steps ahead are the orders of today, whatever was delivered before."""
     result = InformerExplainer(fitted(tiny_model, follow())).explain(horizons=[HORIZON])

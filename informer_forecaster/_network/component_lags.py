@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -46,7 +48,7 @@ class ComponentLags(nn.Module):
 
     @staticmethod
     def suits(config: InformerConfig) -> bool:
-        """Whether there are components to read, and not too many."""
+        """Whether a training may set a map: there are components to read, and not too many."""
         steps = min(config.input_chunk_length, MOST_LAGS)
         size = config.num_targets**2 * config.output_chunk_length * steps
         return config.num_targets > 1 and size <= MOST_WEIGHTS
@@ -93,3 +95,19 @@ class ComponentLags(nn.Module):
 
     def _shape(self, num_maps: int) -> tuple[int, int, int, int]:
         return num_maps, self.num_targets, self.horizon, self.num_steps
+
+
+def exist_as_in_file(
+    module: Any, state_dict: dict[str, Any], prefix: str, *_unused: object
+) -> None:
+    """Give ``module`` the `ComponentLags` that a file has, or take them away.
+
+    A training of other lengths may have had room for them, or none.
+    """
+    is_saved = f"{prefix}components.weight" in state_dict
+    if module.components is not None and not is_saved:
+        module.components = None
+    elif module.components is None and is_saved and module.network.config.num_targets > 1:
+        module.components = ComponentLags(module.network.config).to(
+            module.network.projection.weight
+        )
