@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -96,16 +97,22 @@ def check_training(
 ) -> None:
     """Raise unless a model can be trained, and validated, on the arguments of a call."""
     check_device(model, given)
-    check_calendar("series", given["series"], calendar)
     before, after = model.window_lengths
     trained = None  # steps at the end of each series that windows are cut from: all
     if given.get("max_samples_per_ts") is not None:
         others = (given["max_samples_per_ts"] - 1) * (given.get("stride") or 1)
         trained = before + after + int(others)
     largest = largest_value(model, given["series"], given.get("trainer"))
+    static = model.considers_static_covariates
     for prefix in ("", "val_"):
         inputs = {f"{prefix}{name}": given.get(f"{prefix}{name}") for name in INPUTS}
         target = inputs[f"{prefix}series"]
+        check_weights(f"{prefix}sample_weight", given.get(f"{prefix}sample_weight"))
+        if target is None:
+            continue
+        if static:
+            check_static_covariates(f"{prefix}series", target, largest)
+        _check_like_training(inputs, prefix, columns, calendar, static=static)
         check_inputs(inputs, (0, -after, 0), largest, trained=trained)
         check_length(
             f"{prefix}series",
@@ -113,12 +120,39 @@ def check_training(
             before + after,
             "input_chunk_length + output_chunk_shift + output_chunk_length",
         )
-        if calendar is not None:
-            check_one_path(f"{prefix}future_covariates", inputs[f"{prefix}future_covariates"])
-        check_weights(f"{prefix}sample_weight", given.get(f"{prefix}sample_weight"))
-        if model.considers_static_covariates:
-            check_static_covariates(f"{prefix}series", target, largest)
-        check_columns(given, columns, static=model.considers_static_covariates, prefix=prefix)
+
+
+def _check_like_training(
+    inputs: Mapping[str, TimeSeriesLike | None],
+    prefix: str,
+    columns: Columns,
+    calendar: TimeFeatures | None,
+    *,
+    static: bool,
+    stored: Sequence[TimeSeriesLike | None] = (None, None),
+) -> None:
+    """Raise unless series have the calendar, the covariates and the columns of the training.
+
+    Whatever trains, validates, is forecast or is explained passes here; covariates that are
+    ``stored`` need not be given.
+    """
+    check_lists(inputs)
+    target, _, future = inputs
+    check_calendar(target, inputs[target], calendar)
+    if calendar is not None:
+        check_one_path(future, inputs[future])
+    for name, known in zip(INPUTS[1:], stored, strict=True):
+        learnt, found = name in columns, inputs[f"{prefix}{name}"]
+        if (learnt and found is None and known is None) or (
+            columns and not learnt and found is not None
+        ):
+            # Darts looks after it added the calendar's.
+            raise ValueError(
+                f"`{prefix}{name}` must be {'given' if learnt else 'left out'}, as the model is "
+                f"trained with{'' if learnt else 'out'} them; got {type(found).__name__}. Pass the "
+                "series that continue those of the training, and no others."
+            )
+    check_columns(inputs, columns, static=static, prefix=prefix)
 
 
 def check_training_data(model: InformerModel, given: Arguments) -> None:
@@ -143,7 +177,8 @@ def check_training_data(model: InformerModel, given: Arguments) -> None:
 
 
 def _check_columns_of(name: str, dataset: object, model: InformerModel) -> None:
-    """Raise unless the series that a data set shows have the columns of the training."""
+    """Raise unless the series of a data set have the calendar and columns of the training."""
+    check_calendar(f"{name}.series", getattr(dataset, "series", None), model._calendar)
     given = {f"{name}.{each}": getattr(dataset, each, None) for each in INPUTS}
     check_columns(given, model._columns, static=False, prefix=f"{name}.", encoded=True)
 
@@ -187,24 +222,15 @@ def check_forecast(model: InformerModel, given: Arguments, prefix: str = "") -> 
     target = model.training_series if target is None else target
     if model.model is None or target is None:
         return  # Darts names what is missing
-    check_lists({**{name: given.get(name) for name in names}, names[0]: target})
-    check_calendar(names[0], target, model._calendar)
-    if model._calendar is not None:
-        check_one_path(names[2], given.get(names[2]))
     stored = (model.past_covariate_series, model.future_covariate_series)
-    for name, known in zip(INPUTS[1:], (None, None) if prefix else stored, strict=True):
-        learnt, found = name in model._columns, given.get(f"{prefix}{name}")
-        if (learnt and found is None and known is None) or (
-            model._columns and not learnt and found is not None
-        ):
-            # Darts looks after it added the calendar's.
-            raise ValueError(
-                f"`{prefix}{name}` must be {'given' if learnt else 'left out'}, as the model was "
-                f"trained with{'' if learnt else 'out'} them; got {type(found).__name__}. Pass the "
-                "series that continue those of the training, and no others."
-            )
-    static = model.considers_static_covariates
-    check_columns(given, model._columns, static=static, prefix=prefix)
+    _check_like_training(
+        {**{name: given.get(name) for name in names}, names[0]: target},
+        prefix,
+        model._columns,
+        model._calendar,
+        static=model.considers_static_covariates,
+        stored=(None, None) if prefix else stored,
+    )
 
 
 def warn_of_equal_paths(model: InformerModel, given: Arguments) -> None:
@@ -233,7 +259,6 @@ def check_windows(model: InformerModel, given: Arguments) -> None:
     dataset: TorchInferenceDataset = given["dataset"]
     if model.model is None or not isinstance(dataset, SequentialTorchInferenceDataset):
         return
-    check_calendar("dataset", dataset.series, model._calendar)
     _check_columns_of("dataset", dataset, model)
     # Forecasts start at the end of a series, or in a backtest within its bounds, both included.
     spans = [(len(one), len(one)) for one in dataset.series]

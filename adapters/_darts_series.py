@@ -141,7 +141,7 @@ def suitable_features(
     return TimeFeatures(names) if names else None
 
 
-def check_calendar(name: str, given: TimeSeriesLike, features: TimeFeatures | None) -> None:
+def check_calendar(name: str, given: TimeSeriesLike | None, features: TimeFeatures | None) -> None:
     """Raise unless series have steps that the features of the training tell apart."""
     if features is None:
         return
