@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,13 @@ Key = tuple[Hashable, ...]
 Float64Array = npt.NDArray[np.float64]
 Float32Array = npt.NDArray[np.float32]
 UNNAMED: set[Hashable] = {None, 0}  # what sktime calls the column of an array or nameless series
+
+
+def __getattr__(name: str) -> Any:
+    """Find the columns, which pickled forecasters of earlier versions name in this module."""
+    if name == "Columns":
+        return import_module("._sktime_columns", __package__).Columns
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def split_series(argument: str, table: pd.DataFrame | None) -> dict[Key, pd.DataFrame]:

@@ -48,6 +48,20 @@ def test_clone_and_refit_gives_the_same_numbers():
         )
 
 
+def test_a_file_is_read_that_names_the_columns_where_they_were(monkeypatch):
+    """They moved to a module of their own; a pickle names the module of its day."""
+    forecaster = make().fit(noise(), fh=FH)
+    columns = type(forecaster.model_.columns)
+    before = columns.__module__.replace("_sktime_columns", "_sktime_frames")
+    with monkeypatch.context() as patch:
+        patch.setattr(columns, "__module__", before)
+        file = pickle.dumps(forecaster)
+    assert before.encode() in file
+    pd.testing.assert_frame_equal(
+        pickle.loads(file).predict(), forecaster.predict(), check_exact=True
+    )
+
+
 def test_a_file_is_read_by_a_process_that_knows_only_sktime(tmp_path):
     forecaster = make().fit(noise(), fh=FH)
     forecaster.save(tmp_path / "model")
