@@ -1,5 +1,7 @@
 """ProbSparse attention whose other rows get more than a mean: the first-order term of attention.
 
+And to second order with means under a mask, as it was until its moments ran along with the rows.
+
 With scores ``s`` and their mean over the keys, ``softmax(s)`` is ``(1 + s - mean(s)) / S`` to first
 order. Summed with the values that is their mean, and the query times the covariance of keys and
 values: O(L D**2) without a mask. Under a mask the running covariances cost as much for each row;
@@ -14,9 +16,10 @@ from torch import Tensor, nn
 from informer_forecaster import InformerConfig, register_attention
 from informer_forecaster._network.attention import ProbSparseAttention
 from informer_forecaster._network.sparse_rows import attend_sparsely
-from informer_forecaster._network.sparsity import num_selected
+from informer_forecaster._network.sparsity import moment_measurement, num_selected
 
 NAME = "prob-linear"
+MEANS = "prob-means"
 
 
 class LinearLazyRows(ProbSparseAttention):
@@ -57,4 +60,22 @@ def make(config: InformerConfig, causal: bool, dropout: nn.Module) -> nn.Module:
     return LinearLazyRows(config.sampling_factor, causal, dropout, config.sparsity)
 
 
+class MeansUnderMask(ProbSparseAttention):
+    """ProbSparse attention to second order; under a mask with means of the earlier values."""
+
+    def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Map q ``(B, H, L, D)``, k and v ``(B, H, S, D)`` to ``(B, H, L, D)``."""
+        if not self.causal:
+            return super().forward(q, k, v)
+        num_active = num_selected(q.shape[2], self.sampling_factor)
+        active = moment_measurement(q, k).topk(num_active, dim=2).indices
+        return attend_sparsely(q, k, v, active, self._draw_key_mask(v), causal=True)
+
+
+def make_means(config: InformerConfig, causal: bool, dropout: nn.Module) -> nn.Module:
+    """Make the attention of a layer."""
+    return MeansUnderMask(config.sampling_factor, causal, dropout, sparsity="moment")
+
+
 register_attention(NAME, make)
+register_attention(MEANS, make_means)

@@ -180,7 +180,9 @@ def read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--data", type=Path, help="directory of the CSV files; else downloaded")
-    parser.add_argument("--datasets", nargs="+", default=list(DATASETS), choices=list(DATASETS))
+    parser.add_argument(
+        "--datasets", nargs="+", default=list(DATASETS), choices=[*DATASETS, "Weather"]
+    )
     parser.add_argument("--methods", nargs="+", help=f"of {', '.join(METHODS)}; name[option=value]")
     parser.add_argument("--ablation", choices=list(ABLATIONS), help="the methods of an ablation")
     parser.add_argument("--horizons", nargs="+", type=_horizon, default=["standard"])

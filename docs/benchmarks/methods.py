@@ -99,7 +99,7 @@ METHODS: dict[str, Method] = {
         POINTWISE,
         PAPER_NORM,
         as_stated=True,
-        strides={"ETTm1": 4},
+        strides={"ETTm1": 4, "Weather": 8},
     ),
     # At full width, by the paper's rate; as few epochs as above, as they are long there.
     "paper-norm-512": Method(
@@ -108,7 +108,7 @@ METHODS: dict[str, Method] = {
         POINTWISE,
         {"use_reversible_instance_norm": True, "n_epochs": 2},
         as_stated=True,
-        strides={"ETTm1": 4},
+        strides={"ETTm1": 4, "Weather": 8},
     ),
     # Darts' own trains with the true values and decodes step by step: the canonical Transformer.
     "transformer": Method(

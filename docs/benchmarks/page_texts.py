@@ -102,7 +102,8 @@ What the other rows get matters more. The first-order term of attention in the s
 output much nearer to full attention than the mean of the values does, at about three times the time
 of the mean. These networks do not forecast better for it; the paper's architecture does
 ([ETT](accuracy/ett.md#the-papers-architecture)). When this was measured, `moment` ranked only.
-Today it also fills the rows by that term, where nothing is masked: [the formulas](attention.md).
+Today it also fills the rows by that term: [the formulas](attention.md), and what each costs by
+the same weights.
 
 - *Found*: the share of the most active queries, by the exact sparsity measurement, that a ranking
   chooses too.

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from darts import TimeSeries
 from made_up_tasks import make_delay, make_demand, make_promotions, make_sales
+from protocol import load_weather
 from sktime.datasets import load_airline
 from task import Covariates, Task, scale, split, to_series
 
@@ -54,10 +55,7 @@ def make_bike_hour(directory: Path) -> Task:
 
 def make_weather(horizon: int, directory: Path) -> Task:
     """The 21 columns of the literature's Weather data, every ten minutes; no covariates."""
-    path = directory / "weather" / "weather.csv.gz"
-    table = pd.read_csv(path, encoding="latin-1").drop(columns="date")
-    # Two stamps are irregular; the literature counts rows, and so does a regular index.
-    table.index = pd.date_range("2020-01-01 00:10", periods=len(table), freq="10min")
+    table = load_weather(directory / "weather").to_dataframe()
     ends = split(len(table))
     target = TimeSeries.from_dataframe(scale(table, ends[0])).astype(np.float32)
     return Task((target,), 336, horizon, ends, season=144, cycle=144, calendar=("hour",), stride=11)

@@ -10,6 +10,11 @@ from torch import Tensor, nn
 
 from .dropout import Dropout
 from .products import without_autocast
+from .running_moments import (
+    attend_to_running_moments,
+    causal_lazy_weights,
+    running_measurement,
+)
 from .second_order import attend_to_second_order, lazy_weights
 from .sparse_rows import attend_sparsely
 from .sparsity import moment_measurement, num_selected, sample_positions, sampled_measurement
@@ -127,8 +132,8 @@ class ProbSparseAttention(FullAttention):
         self.sampling_factor = sampling_factor
         self.sparsity = sparsity
         # NOTE[DIFF] the paper gives lazy rows the mean of the values; to second order they follow
-        # their queries. Where later keys are masked they get the mean of the earlier values.
-        self._is_second_order = sparsity == "moment" and not causal
+        # their queries, under a mask by the moments of the keys before their block of rows.
+        self._is_second_order = sparsity == "moment"
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Map q ``(B, H, L, D)``, k and v ``(B, H, S, D)`` to ``(B, H, L, D)``."""
@@ -139,7 +144,8 @@ class ProbSparseAttention(FullAttention):
             mask = self._draw_key_mask(v)
             if self._is_second_order:
                 active = self._num_active(q) if self.held is None else self._rank(q, k)
-                return attend_to_second_order(q, k, v, active, mask)
+                attend = attend_to_running_moments if self.causal else attend_to_second_order
+                return attend(q, k, v, active, mask)
             return attend_sparsely(q, k, v, self._rank(q, k), mask, self.causal)
 
     def active(self, q: Tensor, k: Tensor) -> Tensor | None:
@@ -153,7 +159,7 @@ class ProbSparseAttention(FullAttention):
         if active is None:
             return weights
         if self._is_second_order:
-            lazy = lazy_weights(q, k, rows)
+            lazy = (causal_lazy_weights if self.causal else lazy_weights)(q, k, rows)
         else:
             lazy = super().weights(torch.zeros_like(q), k, rows)
         is_active = (rows.unsqueeze(3) == active.unsqueeze(2)).any(3, keepdim=True)
@@ -161,8 +167,8 @@ class ProbSparseAttention(FullAttention):
 
     def sparsity_measurement(self, q: Tensor, k: Tensor) -> Tensor:
         """Distance of each query's attention from uniform, ``(B, H, L)``; larger is farther."""
-        if self.sparsity == "moment":
-            return super().sparsity_measurement(q, k)
+        if self._is_second_order:
+            return running_measurement(q, k) if self.causal else moment_measurement(q, k)
         return sampled_measurement(q, k, self.sample_keys(k.shape[2], k.device))
 
     def sample_keys(self, num_keys: int, device: torch.device | str = "cpu") -> Tensor:
@@ -187,5 +193,5 @@ class ProbSparseAttention(FullAttention):
             return num_active == q.shape[2]
         # NOTE[DIFF] the paper sparsifies short sequences too. Measured on one core: up to so many
         # keys, all queries take less time than a few and the rows that fill the others.
-        longest = 3 * num_active + 2 * k.shape[3] if self._is_second_order else 4 * num_active
-        return k.shape[2] <= longest
+        rows, widths = (4, 3) if self.causal else (3, 2)
+        return k.shape[2] <= rows * num_active + widths * k.shape[3]

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .products import multiply_heads, runs_step_by_step
+from .products import multiply_heads, runs_step_by_step, widen_for_sums
 from .sparse_rows import active_gradients, fill_in, heads_side_by_side, places
 
 
@@ -56,7 +56,8 @@ def lazy_weights(q: Tensor, k: Tensor, rows: Tensor) -> Tensor:
     """
     chosen = q.gather(2, rows.unsqueeze(3).expand(-1, -1, -1, q.shape[3]))
     scores = chosen @ (k - k.mean(2, keepdim=True)).transpose(2, 3) * k.shape[3] ** -0.5
-    return (1 + scores * _gain(scores.var(3, correction=0), k.shape[2])) / k.shape[2]
+    variance = scores.var(3, correction=0, keepdim=True)
+    return (1 + scores * bounded_gain(variance, math.log(k.shape[2]))) / k.shape[2]
 
 
 class _SecondOrder(torch.autograd.Function):
@@ -67,14 +68,14 @@ class _SecondOrder(torch.autograd.Function):
         ctx: Any, q: Tensor, k: Tensor, v: Tensor, active: Tensor | int, key_mask: Tensor | None
     ) -> Tensor:
         width, num_keys, scale = k.shape[3], k.shape[2], k.shape[3] ** -0.5
-        wide_q, wide_k, wide_v = _widen(q), _widen(k), _widen(v)
+        wide_q, wide_k, wide_v = widen_for_sums(q), widen_for_sums(k), widen_for_sums(v)
         mean_k, mean_v = wide_k.mean(2, keepdim=True), wide_v.mean(2, keepdim=True)
         centred = _centre_side_by_side(wide_k, mean_k, wide_v, mean_v)  # (B, H, S, 2*D)
         moments = multiply_heads(centred[..., :width].transpose(2, 3), centred)
         moments *= scale / num_keys  # (B, H, D, 2*D)
         terms = multiply_heads(wide_q, moments)  # (B, H, L, 2*D)
         variance = torch.linalg.vecdot(terms[..., :width], wide_q) * scale  # (B, H, L)
-        gain = _gain(variance, num_keys)
+        gain = bounded_gain(variance.unsqueeze(3), math.log(num_keys))
         rows = heads_side_by_side(v, q.shape[2])
         if runs_step_by_step(rows):
             torch.addcmul(mean_v, terms[..., width:], gain, out=rows)
@@ -93,17 +94,19 @@ class _SecondOrder(torch.autograd.Function):
         rows = gradient[places(active)]  # (B, H, A, D)
         of_active = active_gradients(rows, k, v, key_mask, *saved)
         # Not of the gain: it is 1 in all but extreme rows.
-        lazy = _widen(gradient) * gain
+        lazy = widen_for_sums(gradient) * gain
         lazy[places(active)] = 0
         gradient_q = multiply_heads(lazy, covariance.transpose(2, 3)).to(q.dtype)
         gradient_q[places(active)] = of_active.q
-        of_covariance = multiply_heads(_widen(q).transpose(2, 3), lazy)  # (B, H, D, D)
+        of_covariance = multiply_heads(widen_for_sums(q).transpose(2, 3), lazy)  # (B, H, D, D)
         of_covariance *= k.shape[3] ** -0.5 / k.shape[2]
         # Of centred values and keys, of which the product with the other is.
         transposed = of_covariance.transpose(2, 3)
-        gradient_k = multiply_heads(_widen(v), transposed).sub_(mean_v @ transposed)
-        gradient_v = multiply_heads(_widen(k), of_covariance)
-        of_mean = _widen(gradient.sum(2, keepdim=True) - rows.sum(2, keepdim=True)) / k.shape[2]
+        gradient_k = multiply_heads(widen_for_sums(v), transposed).sub_(mean_v @ transposed)
+        gradient_v = multiply_heads(widen_for_sums(k), of_covariance)
+        of_mean = (
+            widen_for_sums(gradient.sum(2, keepdim=True) - rows.sum(2, keepdim=True)) / k.shape[2]
+        )
         gradient_v += of_mean - mean_k @ of_covariance
         return (
             gradient_q,
@@ -124,16 +127,10 @@ def _centre_side_by_side(k: Tensor, mean_k: Tensor, v: Tensor, mean_v: Tensor) -
     return centred
 
 
-def _gain(variance: Tensor, num_keys: int) -> Tensor:
-    """Factor of the first-order term, ``(B, H, L, 1)``: below 1 where it would leave the values.
+def bounded_gain(variance: Tensor, log_keys: float | Tensor) -> Tensor:
+    """Factor of the first-order term: below 1 where it would leave the values.
 
     The largest of S Gaussian numbers is about ``sqrt(2 ln S)`` deviations from their mean, and no
     attention is farther. A linear term has no such bound, and would overflow in half precision.
     """
-    farthest = 2 * math.log(max(num_keys, 2))
-    return (farthest / variance.clamp(min=farthest)).sqrt_().unsqueeze(3)
-
-
-def _widen(x: Tensor) -> Tensor:
-    """At least float32: moments of hundreds of values exceed half precision."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))
+    return (variance / (2 * log_keys)).clamp_(min=1).rsqrt_()
