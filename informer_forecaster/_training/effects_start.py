@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -18,6 +18,8 @@ from .windows import Sample, Windows
 MOST_STEPS = 30_000
 FEWEST_WINDOWS = 256
 PENALTIES = (1e-3, 1e-2, 1e-1, 1.0)
+# Share of the heaviest step's weight from which a step has a say in scales and knots.
+LEAST_WEIGHT = 1e-3
 
 
 class EffectsStart:
@@ -37,6 +39,11 @@ class EffectsStart:
     def __init__(self, windows: Sample, effects: CovariateEffects, reduce: Reduce) -> None:
         self.effects, self._reduce = effects, reduce
         self._windows = windows
+        heaviest = max(
+            (float(one.weight.amax()) for one in windows if one.weight is not None), default=0.0
+        )
+        # A process whose windows have no weight at all goes by all of them.
+        self._least = LEAST_WEIGHT * heaviest if heaviest else -1.0
         with torch.no_grad():
             effects.unit.copy_(self._deviation())
             self._set_scales()
@@ -74,22 +81,26 @@ class EffectsStart:
         return self._reduce(value) / self._reduce(torch.ones_like(value))
 
     def _deviation(self) -> Tensor:
-        """Deviation of the training windows ``(C,)``."""
+        """Deviation of the training windows ``(C,)``, by their weight."""
         sums = self.effects.unit.new_zeros(2, len(self.effects.unit))
         for batch in self._windows:
             variances = batch.inputs.target.var(1, correction=0)
-            sums += torch.stack([variances.sum(0), torch.ones_like(variances).sum(0)])
+            seen = torch.ones_like(variances)
+            if batch.weight is not None:
+                seen = batch.weight.amax(1).expand_as(variances)
+            weighted = torch.where(seen > 0, seen * variances, 0.0)
+            sums += torch.stack([weighted.sum(0), seen.sum(0)])
         variances, counts = self._reduce(sums).unbind()
-        return (variances / counts.clamp(min=1)).sqrt()
+        return (variances / counts.clamp(min=torch.finfo(counts.dtype).tiny)).sqrt()
 
     def _set_scales(self) -> None:
         """Set center, scale, knots and cycles to those of the training windows."""
         effects = self.effects
-        past = _join([batch.inputs.past for batch in self._windows])
+        past = self._steps(lambda batch: batch.inputs.past)
         if past is not None:
             effects.past_center.copy_(self._average(past.mean(0)))
             effects.past_scale.copy_(_positive(self._average(past.std(0, correction=0))))
-        future = _join([batch.inputs.future for batch in self._windows])
+        future = self._steps(lambda batch: batch.inputs.future)
         if future is None or not effects.num_columns:
             return
         columns, calendar = future.split([effects.num_columns, len(effects.stretch)], dim=1)
@@ -100,17 +111,34 @@ class EffectsStart:
         self._values, self._cycles = sizes[: effects.num_columns], sizes[effects.num_columns :]
         cycles = effects.stretch.new_tensor(self._cycles)
         effects.stretch.copy_((cycles - 1) / cycles)
-        curves = _join([effects.curves(one) for one in self._columns_of_windows()])
+        curves = self._steps(self._curves)
         assert curves is not None
         at = torch.arange(1, NUM_KNOTS + 1).to(curves) / (NUM_KNOTS + 1)
         some = curves[:: max(1, len(curves) // MOST_STEPS)]
         # In half precision torch has no quantiles.
         effects.knots.copy_(self._average(some.float().quantile(at.float(), dim=0).T))
 
-    def _columns_of_windows(self) -> Iterator[Tensor]:
-        for batch in self._windows:
-            if batch.inputs.future is not None:
-                yield batch.inputs.future[..., : self.effects.num_columns]
+    def _curves(self, batch: Windows) -> Tensor | None:
+        future, effects = batch.inputs.future, self.effects
+        return None if future is None else effects.curves(future[..., : effects.num_columns])
+
+    def _steps(self, read: Callable[[Windows], Tensor | None]) -> Tensor | None:
+        """All steps ``(N, .)`` that weigh enough, of what ``read`` finds in the windows."""
+        found = [(read(batch), batch) for batch in self._windows]
+        steps = [self._seen(values, batch) for values, batch in found if values is not None]
+        return torch.cat(steps) if steps else None
+
+    def _seen(self, values: Tensor, batch: Windows) -> Tensor:
+        """Steps ``(N, .)`` that weigh enough, of values ``(B, T, .)`` from the look-back on.
+
+        A look-back weighs as much as the heaviest step of its horizon.
+        """
+        if batch.weight is None:
+            return values.flatten(0, 1)
+        ahead = batch.weight.amax(2)
+        before = ahead.amax(1, keepdim=True).expand(-1, batch.inputs.target.shape[1])
+        weight = torch.cat([before, ahead], dim=1)[:, : values.shape[1]]
+        return values[weight > self._least]
 
     def choose_columns(self, *, shifted: bool) -> None:
         """Choose what `fit` learns, with or without the values of the steps around each step."""
@@ -120,11 +148,17 @@ class EffectsStart:
 
     def _num_steps(self) -> tuple[int, int]:
         """Steps that the windows of all processes have ahead, and how many that are in a series."""
-        windows = float(sum(len(batch.future) for batch in self._windows))
+        windows = sum(map(self._num_windows, self._windows))
         horizon, stride = self.effects.horizon, self._windows.stride
         steps = windows * self.effects.weight.new_tensor([horizon, min(horizon, stride)])
         count, own = map(int, self._reduce(steps).tolist())
         return count, own
+
+    def _num_windows(self, batch: Windows) -> float:
+        """Count windows; one of which a part of the horizon weighs enough counts by that share."""
+        if batch.weight is None:
+            return float(len(batch.future))
+        return float((batch.weight.amax(2) > self._least).float().mean(1).sum())
 
     def _products(self, batch: Windows) -> Tensor:
         """Columns of a batch ``(B, L + H, n)``."""
@@ -137,7 +171,7 @@ class EffectsStart:
         sums = self.effects.weight.new_zeros(3, 1)
         if len(self.columns.functions):
             for batch in self._windows:
-                x = self._products(batch).flatten(0, 1)
+                x = self._seen(self._products(batch), batch)
                 sums = sums + torch.stack([x.sum(0), x.square().sum(0), torch.ones_like(x).sum(0)])
         total, squares, count = self._reduce(sums).unbind()
         variance = squares / count - (total / count).square()
@@ -165,12 +199,6 @@ class EffectsStart:
             own = x[each, steps:].unsqueeze(1) - passed  # (H, C, n)
             y = torch.where(seen[each] > 0, seen[each] * left[each], 0.0)
             yield scale[each].unsqueeze(2) * own, y.unsqueeze(2)
-
-
-def _join(parts: list[Tensor | None]) -> Tensor | None:
-    """All steps of all windows ``(N, .)``."""
-    found = [part.flatten(0, 1) for part in parts if part is not None]
-    return torch.cat(found) if found else None
 
 
 def _positive(scale: Tensor) -> Tensor:

@@ -77,11 +77,12 @@ class SeriesNorm:
             past = batch.inputs.target
             means, variances = past.mean(1), past.var(1, correction=0)
             # What has no weight says nothing about the level either.
-            seen = torch.ones_like(means) if batch.weight is None else batch.weight.amax(1) > 0
+            seen = torch.ones_like(means) if batch.weight is None else batch.weight.amax(1)
             rows = torch.stack([means, variances, torch.ones_like(means)])
-            rows = torch.where(seen > 0, rows, 0.0).sum(1)
+            rows = torch.where(seen > 0, seen * rows, 0.0).sum(1)
             sums = sums.to(rows) + rows
         total, squares, count = reduce(sums).unbind()
+        count = count.clamp(min=torch.finfo(count.dtype).tiny)  # a component may have no weight
         self.mean = total / count  # (C,)
         # Where all windows are constant, any unit does.
         self.stdev = torch.where(squares > 0, (squares / count).sqrt(), 1.0)
