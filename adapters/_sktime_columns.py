@@ -97,6 +97,16 @@ class Columns:
         values = ((rows.reindex(known).reindex(labels).ffill() - self.center) / self.scale)[columns]
         return narrow(values.to_numpy(dtype=np.float64), values, "X", instance.name)
 
+    def check_reach(self, furthest: int, length: int) -> None:
+        """Raise if steps beyond an output chunk would need past columns, which end with `y`."""
+        if furthest > length and self.past:
+            raise ValueError(
+                f"`fh` must lie within the {length} steps that are forecast in one pass, as "
+                f"`past_covariates`, here {listed([*map(str, self.past)])}, end with `y`; got step "
+                f"{furthest}. Give `fit` the `fh`, more rows, or a larger `output_chunk_length`, "
+                "or leave columns that are known ahead out of `past_covariates`."
+            )
+
     def check_step(self, instance: Instance) -> None:
         """Raise unless a series has a step of the length that calendar features were trained on.
 

@@ -95,6 +95,10 @@ def select_columns(
     if argument == "y" and len(given) == len(columns) == 1 and {*given, *columns} & UNNAMED:
         return table.set_axis(list(columns), axis=1)
     wanted = [c for c in columns if c in given or c not in optional]
+    if given and not columns:
+        raise ValueError(
+            f"`{argument}` must be left out, as the network was trained without it; got {given}."
+        )
     if set(given) != set(wanted):
         raise ValueError(
             f"`{argument}` must have the columns that the network was trained on, "
@@ -113,24 +117,30 @@ def check_finite(table: pd.DataFrame, argument: str, name: str) -> None:
             f"`{argument}` must hold finite numbers; {_first(~np.isfinite(values), table, name)}. "
             f"Fill it first, for example with `Imputer() {joint} InformerForecaster(...)`."
         )
-    _check_size(values, LARGEST_VALUE[64], table, argument, name)
+    _check_size(values, 64, table, argument, name)
 
 
 def narrow(values: Float64Array, table: pd.DataFrame, argument: str, name: str) -> Float32Array:
     """Values of ``table`` in the units of the network, as 32-bit floats that are not too large."""
-    _check_size(values, LARGEST_VALUE[32], table, argument, name)
+    _check_size(values, 32, table, argument, name)
     return values.astype(np.float32)
 
 
+# By the bits of a number: which ones are meant, and what else makes them smaller.
+_SIZES = {
+    64: ("", "choose another unit"),
+    32: (", after scaling if there is a `scaler`", "use `scaler='standard'` if there is none"),
+}
+
+
 def _check_size(
-    values: Float64Array, largest: float, table: pd.DataFrame, argument: str, name: str
+    values: Float64Array, bits: int, table: pd.DataFrame, argument: str, name: str
 ) -> None:
-    large = np.abs(values) > largest
-    if large.any():
+    largest, (which, remedy) = LARGEST_VALUE[bits], _SIZES[bits]
+    if (large := np.abs(values) > largest).any():
         raise ValueError(
-            f"`{argument}` must hold numbers of a magnitude up to {largest:.0e}, after scaling if "
-            f"there is a `scaler`; {_first(large, table, name)}. Use `scaler='standard'`, leave "
-            "out what is no measurement, or choose another unit."
+            f"`{argument}` must hold numbers of a magnitude up to {largest:.0e}{which}; "
+            f"{_first(large, table, name)}. Leave out what is no measurement, or {remedy}."
         )
 
 

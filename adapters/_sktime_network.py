@@ -133,7 +133,7 @@ class SharedNetwork:
         Raises
         ------
         ValueError
-            If exogenous rows are missing, or a roll-out would need columns not known ahead.
+            If exogenous rows are missing.
         """
         furthest = max(int(ahead.max()) for ahead in steps.values())
         length = self.output_chunk_length

@@ -529,6 +529,7 @@ class InformerForecaster(SavedForecaster):
         columns, length = self.model_.columns, self.model_.output_chunk_length
         instances, steps = self._with_horizon(fh, X)
         furthest = max(int(ahead.max()) for ahead in steps.values())
+        columns.check_reach(furthest, length)
         if furthest > length:
             self._warn(
                 f"step {furthest} of `fh` is beyond the {length} steps that are forecast in one "

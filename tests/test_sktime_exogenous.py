@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -84,13 +86,25 @@ def test_past_columns_need_no_future():
 
 
 def test_past_columns_cannot_be_rolled_out():
+    """Refused at once, and not after a warning that medians are fed back."""
     y, X = exogenous()
     forecaster = make(past_covariates=("noise",), output_chunk_length=2).fit(y[:30], X[:30])
-    with (
-        pytest.warns(UserWarning, match="beyond the 2 steps"),
-        pytest.raises(ValueError, match="`past_covariates` must have the steps"),
-    ):
-        forecaster.predict(fh=[3], X=X[30:33])
+    rule = r"`fh` must lie within the 2 steps .* `past_covariates`, here noise, .* got step 3\."
+    for method in (forecaster.predict, forecaster.predict_interval):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            with pytest.raises(ValueError, match=rule):
+                method(fh=[1, 3], X=X[30:33])
+
+
+def test_exogenous_columns_that_the_network_does_not_know_are_to_be_left_out():
+    y, X = exogenous()
+    forecaster = make().fit(y[:30], fh=FH)
+    rule = r"`X` must be left out, as the network was trained without .* \['driver', 'noise'\]"
+    with pytest.raises(ValueError, match=rule):
+        forecaster.predict(X=X[30:33])
+    with pytest.raises(ValueError, match=rule):
+        forecaster.update(y[30:32], X[30:32])
 
 
 def test_columns_must_stay_the_same():

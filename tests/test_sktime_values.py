@@ -36,14 +36,22 @@ def test_a_constant_is_forecast_as_it_is(level):
 
 
 @pytest.mark.parametrize(
-    ("scaler", "scale"), [("standard", 1e80), ("standard", 1e300), (None, 1e11), (None, 1e80)]
+    ("scaler", "scale", "remedy"),
+    [
+        ("standard", 1e80, "choose another unit"),
+        ("standard", 1e300, "choose another unit"),
+        (None, 1e11, "use `scaler='standard'`"),
+        (None, 1e80, "choose another unit"),
+    ],
 )
-def test_numbers_that_would_overflow_are_refused(scaler, scale):
+def test_numbers_that_would_overflow_are_refused(scaler, scale, remedy):
+    """With a remedy that is not in place already."""
     large = table(scale)
     forecaster = InformerForecaster(**{**TINY, "scaler": scaler})
-    with pytest.raises(ValueError, match=r"`y` .* magnitude .*column 'a' of the series is .* at 0"):
+    rule = rf"magnitude .*column '%s' of the series is .* at 0\. Leave .*, or {remedy}"
+    with pytest.raises(ValueError, match=f"`y` .* {rule % 'a'}"):
         forecaster.fit(large, fh=FH)
-    with pytest.raises(ValueError, match=r"`X` .* magnitude .*column 'x' of the series is .* at 0"):
+    with pytest.raises(ValueError, match=f"`X` .* {rule % 'x'}"):
         forecaster.fit(table(), X=table(scale, column="x"), fh=FH)
 
 
