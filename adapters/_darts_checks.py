@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import math
 import warnings
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from typing import TYPE_CHECKING
 
 import torch
@@ -21,6 +23,7 @@ from informer_forecaster._checks import (
     Arguments,
     check_choice,
     check_recipe,
+    check_seed,
     check_switch,
 )
 from informer_forecaster._training.runs import lacks_device
@@ -55,14 +58,7 @@ def check_arguments(arguments: Arguments) -> None:
     _check_encoders(arguments.get("add_encoders"))
     for name in ("use_static_covariates", "compile_network"):
         arguments[name] = check_switch(name, arguments[name])
-    norm = arguments["use_reversible_instance_norm"]
-    if norm is not None and not (
-        isinstance(norm, bool) or (isinstance(norm, dict) and norm.keys() <= {"affine", "eps"})
-    ):
-        raise ValueError(
-            "`use_reversible_instance_norm` must be True, False, None, or a dictionary with the "
-            f"keys 'affine' and 'eps'; got {norm!r}."
-        )
+    _check_norm(arguments["use_reversible_instance_norm"])
     check_recipe(arguments)
     loss = arguments.get("loss_fn", callable)
     if isinstance(loss, type) or not callable(loss):
@@ -75,6 +71,25 @@ def check_arguments(arguments: Arguments) -> None:
         raise ValueError(
             "`likelihood` must be an object of `darts.utils.likelihood_models.torch` or None; got "
             f"{likelihood!r}. Give for example `QuantileRegression()`."
+        )
+
+
+def _check_norm(norm: object) -> None:
+    """Raise unless the instance norm is switched, or has arguments that Darts' own norm takes."""
+    if norm is None or isinstance(norm, bool):
+        return
+    given = norm if isinstance(norm, dict) else {"no dictionary": norm}
+    eps = given.get("eps", 0.0)
+    if (
+        not given.keys() <= {"affine", "eps"}
+        or not isinstance(given.get("affine", True), bool)
+        or isinstance(eps, bool)
+        or not isinstance(eps, Real)
+        or not 0 <= float(eps) < math.inf
+    ):
+        raise ValueError(
+            "`use_reversible_instance_norm` must be True, False, None, or a dictionary with "
+            f"'affine', True or False, and 'eps', a number of at least 0; got {norm!r}."
         )
 
 
@@ -96,6 +111,7 @@ def check_training(
     model: InformerModel, given: Arguments, calendar: TimeFeatures | None, columns: Columns
 ) -> None:
     """Raise unless a model can be trained, and validated, on the arguments of a call."""
+    check_recipe(given)
     check_device(model, given)
     before, after = model.window_lengths
     trained = None  # steps at the end of each series that windows are cut from: all
@@ -157,6 +173,7 @@ def _check_like_training(
 
 def check_training_data(model: InformerModel, given: Arguments) -> None:
     """Raise unless data sets have the lengths of the model, and the columns that it knows."""
+    check_recipe(given)
     check_device(model, given)
     for name in ("train_dataset", "val_dataset"):
         data = given.get(name)
@@ -215,6 +232,7 @@ def check_forecast(model: InformerModel, given: Arguments, prefix: str = "") -> 
 
     Only where their names have no ``prefix`` covariates of the training stand for missing ones.
     """
+    check_seed(given.get("random_state"))
     names = [f"{prefix}{name}" for name in INPUTS]
     target = given.get(names[0])
     for name in names:
@@ -255,6 +273,7 @@ def warn_of_equal_paths(model: InformerModel, given: Arguments) -> None:
 
 def check_windows(model: InformerModel, given: Arguments) -> None:
     """Raise unless the windows of a data set have the columns, steps and values they need."""
+    check_seed(given.get("random_state"))
     check_device(model, given)
     dataset: TorchInferenceDataset = given["dataset"]
     if model.model is None or not isinstance(dataset, SequentialTorchInferenceDataset):

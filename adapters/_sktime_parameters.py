@@ -12,7 +12,7 @@ from typing import Any, SupportsFloat
 import numpy as np
 import numpy.typing as npt
 
-from informer_forecaster._checks import check_choice, check_integer, check_recipe, check_switch
+from informer_forecaster._checks import check_choice, check_recipe, check_switch
 from informer_forecaster._network import InformerConfig
 from informer_forecaster._network.config import ARCHITECTURE, SizesError
 from informer_forecaster.time_features import TIME_FEATURES
@@ -107,7 +107,6 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
     check_choice("time_features", parameters["time_features"], TIME_FEATURES)
     check_choice("fit_after_pretrain", parameters["fit_after_pretrain"], AFTER_PRETRAIN)
     _check_quantiles(parameters["quantiles"])
-    _check_seed(parameters["random_state"])
     _check_past_covariates(parameters["past_covariates"])
     trainer = parameters["pl_trainer_kwargs"] or {}
     if "max_epochs" in trainer:
@@ -133,13 +132,6 @@ def _check_quantiles(quantiles: object) -> None:
             "`quantiles` must be a tuple of numbers between 0 and 1 with at least one other than "
             f"0.5, or None for point forecasts only; got {quantiles!r}."
         )
-
-
-def _check_seed(seed: object) -> None:
-    if seed is None or isinstance(seed, np.random.RandomState):
-        return
-    if check_integer("random_state", seed, 0) >= 2**32:
-        raise ValueError(f"`random_state` must be below 2 ** 32; got {seed!r}.")
 
 
 def _check_past_covariates(columns: object) -> None:

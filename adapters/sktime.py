@@ -365,7 +365,8 @@ class InformerForecaster(SavedForecaster):
     def _predict(self, fh: ForecastingHorizon, X: pd.DataFrame | None) -> pd.DataFrame:
         index, values = self._forecast(fh, X)
         middle = values[..., self.model_.middle]
-        return pd.DataFrame(middle, index=index, columns=self.column_names())
+        columns = pd.Index(self.column_names(), name=self._columns_name)
+        return pd.DataFrame(middle, index=index, columns=columns)
 
     def _predict_quantiles(
         self, fh: ForecastingHorizon, X: pd.DataFrame | None, alpha: list[float]
@@ -391,7 +392,7 @@ class InformerForecaster(SavedForecaster):
                     f"`past_covariates` must name columns of `X`; got {missing}, not among "
                     f"{given}. Rename them, or give these columns."
                 )
-        self._index_names = y.index.names
+        self._index_names, self._columns_name = y.index.names, y.columns.name
         instances = make_instances(y, X, scaled=self.scaler is not None)
         if columns is not None:
             columns.check_step(next(iter(instances.values())))
@@ -416,7 +417,7 @@ class InformerForecaster(SavedForecaster):
                 f"{y.index.nlevels - 1}. Keep the labels of the series: `y.loc[[label]]`."
             )
         y, X = self._select(y, X, self.model_.columns)
-        self._index_names = y.index.names
+        self._index_names, self._columns_name = y.index.names, y.columns.name
         check_kind(y.index.get_level_values(-1), first.y.index, "y", "it")
         extended = make_instances(y, X, scaled=self.scaler is not None, step=first.step)
         joined = join_known(known, X)

@@ -58,13 +58,23 @@ def check_recipe(arguments: Arguments) -> None:
     ValueError
         Naming the argument, the rule and the value.
     """
-    least = {"batch_size": 1, "n_epochs": 0, "update_epochs": 0, "early_stopping_patience": 1}
+    least = {"batch_size": 1, "n_epochs": 0, "epochs": 0, "update_epochs": 0}
+    least["early_stopping_patience"] = 1
     for name in least.keys() & arguments.keys():
         if name != "early_stopping_patience" or arguments[name] is not None:
             arguments[name] = check_integer(name, arguments[name], least[name])
     for name in ("optimizer_kwargs", "pl_trainer_kwargs"):
         if not isinstance(arguments.get(name), Mapping | None):
             raise ValueError(f"`{name}` must be a dictionary or None; got {arguments[name]!r}.")
+    check_seed(arguments.get("random_state"))
+
+
+def check_seed(seed: object) -> None:
+    """Raise unless random numbers can begin at ``seed``: an integer, numpy's generator, or None."""
+    if seed is None or type(seed).__name__ == "RandomState":  # by its name, as above
+        return
+    if check_integer("random_state", seed, 0) >= 2**32:
+        raise ValueError(f"`random_state` must be below 2 ** 32; got {seed!r}.")
 
 
 # Names

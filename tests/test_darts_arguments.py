@@ -9,6 +9,7 @@ import re
 import numpy as np
 import pytest
 import torch
+from darts.utils.data import SequentialTorchTrainingDataset
 
 from informer_forecaster import InformerModel
 
@@ -26,7 +27,10 @@ BAD_ARGUMENTS = [
     ("time_features", 1), ("use_static_covariates", None), ("compile_network", "yes"),
     ("early_stopping_patience", 0), ("early_stopping_patience", "yes"),
     ("use_reversible_instance_norm", 1), ("sparsity", "random"), ("cross_attention", "moment"),
-    ("use_reversible_instance_norm", {"afine": True}),
+    ("use_reversible_instance_norm", {"afine": True}), ("use_reversible_instance_norm", "yes"),
+    ("use_reversible_instance_norm", {"eps": "a"}), ("use_reversible_instance_norm", {"eps": -1}),
+    ("use_reversible_instance_norm", {"affine": "no"}), ("random_state", "0"),
+    ("random_state", -1), ("random_state", 1.5), ("random_state", 2**40), ("random_state", True),
     ("likelihood", "gaussian"), ("loss_fn", "mse"), ("loss_fn", torch.nn.MSELoss),
     ("optimizer_kwargs", "adam"), ("pl_trainer_kwargs", ["gpu"]),
 ]  # fmt: skip
@@ -149,3 +153,27 @@ def test_counts_of_numpy_are_counts(tiny_model, waves):
     """Torch and Lightning take Python's integers only, and a grid search gives numpy's."""
     plain = tiny_model(batch_size=4, n_epochs=2).fit(waves()).predict(4)
     assert tiny_model(batch_size=np.int64(4), n_epochs=np.int64(2)).fit(waves()).predict(4) == plain
+
+
+@pytest.mark.parametrize("epochs", [1.0, "2", -1, True, None])
+def test_epochs_of_a_call_are_counted(tiny_model, waves, epochs):
+    """As `n_epochs` are: Darts would begin to train, or take one for none."""
+    data = SequentialTorchTrainingDataset(waves(), input_chunk_length=8, output_chunk_length=4)
+    for train, given in ((tiny_model().fit, waves()), (tiny_model().fit_from_dataset, data)):
+        with pytest.raises(ValueError, match=f"`epochs` must .* at least 0; got {epochs!r}"):
+            train(given, epochs=epochs)
+
+
+def test_epochs_of_numpy_are_epochs(tiny_model, waves):
+    plain = tiny_model(n_epochs=2).fit(waves()).predict(4)
+    assert tiny_model().fit(waves(), epochs=np.int64(2)).predict(4) == plain
+
+
+@pytest.mark.parametrize("seed", ["0", -1, 1.5, 2**40, True])
+def test_a_forecast_names_its_random_state(tiny_model, waves, seed):
+    model = tiny_model().fit(waves())
+    rule = f"`random_state` must .*; got {re.escape(repr(seed))}"
+    with pytest.raises(ValueError, match=rule):
+        model.predict(4, random_state=seed)
+    with pytest.raises(ValueError, match=rule):
+        model.historical_forecasts(waves(), retrain=False, random_state=seed)

@@ -225,3 +225,12 @@ def test_rows_of_another_step_are_refused(freq):
     with pytest.raises(ValueError, match="`y` must have"):
         forecaster.update(later, update_params=False)
     pd.testing.assert_frame_equal(forecaster.predict([1, 2]), before)
+
+
+def test_the_name_of_the_columns_stays():
+    y = noise(DAYS, "ab").rename_axis(columns="sensor")
+    forecaster = make().fit(y[:30])
+    assert forecaster.predict([1, 2]).columns.equals(y.columns)
+    assert forecaster.predict([1, 2]).columns.name == "sensor"
+    forecaster.update(y[30:32].rename_axis(columns="probe"), update_params=False)
+    assert forecaster.predict([1, 2]).columns.name == "probe"

@@ -87,7 +87,7 @@ def test_every_choice_of_the_network_is_a_parameter_with_its_default():
     data = {f"num_{name}" for name in ("targets", "parameters")}
     data |= {f"num_{kind}_covariates" for kind in ("past", "future", "static")}
     data.add("num_calendar_features")
-    lengths = {"input_chunk_length", "output_chunk_length"}
+    lengths = {"input_chunk_length", "output_chunk_length", "output_chunk_shift"}
     parameters = inspect.signature(InformerForecaster).parameters
     for field in fields(InformerConfig):
         if field.name not in data | lengths:
