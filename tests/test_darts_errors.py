@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from darts import TimeSeries
+from darts.utils.data import SequentialTorchTrainingDataset
 
 PAST, FUTURE = "past_covariates", "future_covariates"
 BAD_VALUES = pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
@@ -204,6 +205,31 @@ def test_a_bad_sample_weight_is_found_at_fit(tiny_model, waves, with_value, name
     message = re.escape(f"`{name}` must hold finite weights of at least 0") + f".*is {bad} at"
     with pytest.raises(ValueError, match=message):
         tiny_model().fit(waves(), val_series=waves(seed=1), **{name: weight})
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("name", ["series", "past_covariates", "future_covariates"])
+def test_a_data_set_with_a_gap_is_refused(tiny_model, waves, with_value, name, bad):
+    """The start found nothing, no loss was lower than none, and an untrained network came back."""
+    given = {each: waves() for each in ("series", "past_covariates", "future_covariates")}
+    given[name] = with_value(given[name], 3, bad, component=0)
+    windows = SequentialTorchTrainingDataset(**given, input_chunk_length=8, output_chunk_length=4)
+    with pytest.raises(ValueError, match=f"must hold finite values; `{name}` has {bad}"):
+        tiny_model(trainer={"limit_train_batches": None}).fit_from_dataset(windows)
+
+
+def test_bad_weights_and_a_gap_in_what_validates_are_refused_of_data_sets(
+    tiny_model, waves, with_value
+):
+    lengths = {"input_chunk_length": 8, "output_chunk_length": 4}
+    weight = waves().with_values(np.full((40, 1), -1.0))
+    weighted = SequentialTorchTrainingDataset(waves(), sample_weight=weight, **lengths)
+    with pytest.raises(ValueError, match=r"`sample_weight` must hold.*has -1\.0"):
+        tiny_model().fit_from_dataset(weighted)
+    good = SequentialTorchTrainingDataset(waves(), **lengths)
+    holed = SequentialTorchTrainingDataset(with_value(waves(), 30, np.nan), **lengths)
+    with pytest.raises(ValueError, match="windows that validate must have a finite loss"):
+        tiny_model().fit_from_dataset(good, val_dataset=holed)
 
 
 def test_sample_weights_of_zeros_only_are_refused(tiny_model, waves):

@@ -84,6 +84,13 @@ class KeepBestWeights(EarlyStopping):
         if trainer.sanity_checking:
             loss = (losses * measures[:, 0]).sum() / total[0]
             self.best_score = trainer.strategy.reduce(loss, reduce_op="mean")
+            if not bool(self.best_score.isfinite()):
+                # No loss is lower than one that is no number: the start would be kept unseen.
+                raise ValueError(
+                    "the windows that validate must have a finite loss; that of the weights which "
+                    f"training begins with is {float(self.best_score)}. Fill gaps of series, "
+                    "covariates and sample weights, and scale what is very large."
+                )
             self.start = self.best = Validated(_copy(pl_module), losses.cpu(), 0)
             return
         self.num_validations += 1

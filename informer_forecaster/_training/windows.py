@@ -15,6 +15,8 @@ from torch.utils.data import DataLoader, Subset
 from informer_forecaster._network.inputs import Inputs
 
 FOLDS = 5
+# The arguments that the fields of `Inputs` come from.
+ARGUMENTS = ("series", "past_covariates", "future_covariates", "static_covariates")
 
 
 class Windows(NamedTuple):
@@ -28,6 +30,27 @@ class Windows(NamedTuple):
     inputs: Inputs
     future: Tensor
     weight: Tensor | None = None
+
+    def check(self) -> None:
+        """Raise unless all values are finite, and no weight is negative.
+
+        Series are checked before. A data set of one's own shows its values here first.
+        """
+        given = [*zip(ARGUMENTS, self.inputs, strict=False), ("series", self.future)]
+        for name, values in given:
+            if values is not None and not bool(values.isfinite().all()):
+                raise ValueError(
+                    f"the windows of the training must hold finite values; `{name}` has "
+                    f"{float(values[~values.isfinite()][0])}. Fill gaps first, for example with "
+                    "`darts.utils.missing_values.fill_missing_values`."
+                )
+        weight = self.weight
+        if weight is not None and not bool((weight.isfinite() & (weight >= 0)).all()):
+            bad = weight[~(weight.isfinite() & (weight >= 0))]
+            raise ValueError(
+                "`sample_weight` must hold finite weights of at least 0; a window of the training "
+                f"has {float(bad[0])}. Give 0 to steps that are not to count."
+            )
 
     def every(self, step: int) -> Windows:
         """Keep one of so many windows."""
@@ -129,7 +152,9 @@ class TrainingWindows:
                     DataLoader(Subset(dataset, list(items)), self._batch_size, **arguments)
                 )
             for batch in batches:
-                yield self._read(fold, self._trainer.strategy.batch_to_device(batch))
+                windows = self._read(fold, self._trainer.strategy.batch_to_device(batch))
+                windows.check()
+                yield windows
 
 
 def whole_of(dataset: object) -> Any:
