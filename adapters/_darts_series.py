@@ -215,6 +215,7 @@ def hold_back(
 ) -> dict[str, TorchTrainingDataset]:
     """Split off the last windows of each series, which validate: arguments of a training.
 
+    A window without weight would validate nothing: those that have weight are split.
     Windows whose horizon overlaps one of them belong to neither part. There is nothing to split
     where too few windows would be left to train on, where it is not known where a series ends, and
     where a sampler that is among the arguments of ``loading`` numbers all of them.
@@ -225,6 +226,7 @@ def hold_back(
     assert isinstance(windows, ShiftedTorchTrainingDataset)
     if {"sampler", "batch_sampler"} & set(loading or ()):
         return {}
+    weighs = _have_weight(windows)
     gap = -(-windows.output_chunk_length // windows.stride) - 1
     training, validation = [], []
     for number, series in enumerate(windows.series):
@@ -232,13 +234,24 @@ def hold_back(
         available = -(-(len(series) - windows.size_of_both_chunks + 1) // windows.stride)
         # Window 0 is the last. Darts repeats those of a shorter series.
         back = np.arange(windows.max_samples_per_ts) % available
-        held = round(SHARE * min(available, windows.max_samples_per_ts))
-        validation.append(first + np.flatnonzero(back < held))
-        training.append(first + np.flatnonzero(back >= held + gap * (held > 0)))
+        has_weight = weighs[first : first + windows.max_samples_per_ts]
+        latest = np.flatnonzero(has_weight[:available])
+        held = round(SHARE * len(latest))
+        before = latest[held - 1] + 1 if held else 0
+        validation.append(first + np.flatnonzero(has_weight & (back < before)))
+        training.append(first + np.flatnonzero(back >= before + gap * (held > 0)))
     left, last = np.concatenate(training), np.concatenate(validation)
-    if not len(last) or len(left) < LEAST_TO_TRAIN * len(windows):
+    if not len(last) or weighs[left].sum() < LEAST_TO_TRAIN * weighs.sum():
         return {}
     return {
         "train_dataset": SomeWindows(windows, left),
         "val_dataset": SomeWindows(windows, last),
     }
+
+
+def _have_weight(windows: ShiftedTorchTrainingDataset) -> npt.NDArray[np.bool_]:
+    """Whether a step of its horizon has weight, for each window."""
+    if windows.sample_weight is None:
+        return np.ones(len(windows), dtype=bool)
+    samples = (windows[index] for index in range(len(windows)))
+    return np.array([one.sample_weight is None or one.sample_weight.any() for one in samples])

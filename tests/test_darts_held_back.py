@@ -72,6 +72,24 @@ def test_a_network_that_learns_nothing_leaves_the_linear_forecast(tiny_model, wa
     assert torch.equal(*skips)
 
 
+def test_windows_without_weight_do_not_validate(tiny_model, waves):
+    """Of 52 windows with weight 6 validate; where the last 40 steps had none, no loss was left."""
+    series = counting(waves)
+    weight = series.with_values((np.arange(100) < 60)[:, None, None].astype(float))
+    steps = steps_of(tiny_model, series, fit={"sample_weight": weight})
+    assert steps.validation == set(range(54, 63))
+    assert steps.training == set(range(8, 54))
+
+
+def test_an_eighth_of_few_windows_with_weight_validates(tiny_model, waves):
+    """Two of the 20 that reach the last 20 steps; the others do not count as left to train."""
+    series = counting(waves)
+    weight = series.with_values((np.arange(100) >= 80)[:, None, None].astype(float))
+    steps = steps_of(tiny_model, series, fit={"sample_weight": weight})
+    assert steps.validation == set(range(95, 100))
+    assert steps.training == set(range(8, 95))
+
+
 @pytest.mark.parametrize(
     "options",
     [
