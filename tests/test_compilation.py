@@ -5,20 +5,22 @@ import pytest
 import torch
 
 from informer_forecaster import Informer, InformerConfig
+from informer_forecaster._network.attention import ProbSparseAttention
 
 MODES = [
     {},
     {"attention": "full"},
     {"sparsity": "sampled"},
     {"sparsity": "moment", "decoder_causal": False, "patch_length": 1},
+    {"sparsity": "moment", "patch_length": 1, "sampling_factor": 1},
     {"patch_length": 4, "channel_independent": True, "num_encoder_stacks": 2},
 ]
 
 
 def make_network(**mode: object) -> tuple[Informer, tuple[torch.Tensor, None, torch.Tensor]]:
     torch.manual_seed(0)
-    sizes = {"d_model": 8, "nhead": 2, "dim_feedforward": 16, "sampling_factor": 2}
-    config = InformerConfig(60, 30, 2, num_future_covariates=2, **sizes, **mode)
+    sizes = {"d_model": 8, "nhead": 2, "dim_feedforward": 16, "sampling_factor": 2, **mode}
+    config = InformerConfig(60, 30, 2, num_future_covariates=2, **sizes)
     return Informer(config), (torch.randn(3, 60, 2), None, torch.randn(3, 90, 2))
 
 
@@ -60,6 +62,25 @@ def test_a_compiled_model_trains_predicts_and_saves(tiny_model, waves, tmp_path)
     moved.load_weights(path)
     np.testing.assert_allclose(moved.predict(8, series).values(), compiled.predict(8).values())
     assert len(InformerModel.load(path).predict(8)) == 8
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("length", [296, 301])
+@pytest.mark.parametrize("causal", [False, True])
+def test_attention_to_second_order_is_compiled_right(causal: bool, length: int) -> None:
+    """With gradients, and lengths that do not divide: generated code once read beyond a block."""
+    torch.compiler.reset()
+    attention = ProbSparseAttention(2, causal, sparsity="moment")
+    outputs, gradients = [], []
+    for function in (attention, torch.compile(attention)):
+        generator = torch.Generator().manual_seed(0)
+        heads = [torch.randn(2, 2, length, 8, generator=generator) for _ in range(3)]
+        heads = [each.requires_grad_() for each in heads]
+        outputs.append(function(*heads))
+        outputs[-1].square().sum().backward()
+        gradients.append(torch.stack([each.grad for each in heads]))
+    torch.testing.assert_close(*outputs, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.slow

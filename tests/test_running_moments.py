@@ -21,11 +21,14 @@ def draw(*shape: int, parts: int = 3, seed: int = 0, size: float = 1.0) -> tuple
 def plain(q: Tensor, k: Tensor, v: Tensor, num_active: int) -> Tensor:
     """Loop over heads and rows, as the formulas read."""
     output = torch.empty_like(q)
-    size = math.ceil(q.shape[2] / NUM_BLOCKS)
+    size = q.shape[2] // NUM_BLOCKS
+    first = q.shape[2] - (NUM_BLOCKS - 1) * size
     for b, h in torch.cartesian_prod(torch.arange(q.shape[0]), torch.arange(q.shape[1])):
         scores, values = q[b, h] @ k[b, h].T / math.sqrt(q.shape[3]), v[b, h]
-        starts = [i // size * size for i in range(q.shape[2])]
-        sights = [row[:start] for row, start in zip(scores, starts, strict=True)]
+        starts = [first + (i - first) // size * size for i in range(q.shape[2])]
+        sights = [
+            row[: start if start >= first else 0] for row, start in zip(scores, starts, strict=True)
+        ]
         variance = torch.stack([s.var(correction=0) if len(s) else s.sum() for s in sights])
         active = variance.topk(num_active).indices.tolist()
         for i, sight in enumerate(sights):

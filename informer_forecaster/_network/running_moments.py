@@ -57,8 +57,9 @@ def causal_lazy_weights(q: Tensor, k: Tensor, rows: Tensor) -> Tensor:
     Each row sums to 1, and weighs no key after its own.
     """
     at = torch.arange(k.shape[2], device=k.device)
-    size = _block_length(k.shape[2])
-    is_before = at < (rows // size * size).unsqueeze(3)
+    first, size = _lengths(k.shape[2])
+    starts = first + (rows - first) // size * size
+    is_before = at < torch.where(rows < first, 0, starts).unsqueeze(3)
     chosen = q.gather(2, rows.unsqueeze(3).expand(-1, -1, -1, q.shape[3]))
     scores = chosen @ k.transpose(2, 3) * k.shape[3] ** -0.5
     num_before = is_before.sum(3, keepdim=True).clamp(min=1)
@@ -74,11 +75,10 @@ def running_measurement(q: Tensor, k: Tensor) -> Tensor:
     :func:`~informer_forecaster._network.sparsity.moment_measurement` of the keys that the fill of
     the row reads; zero in the first block.
     """
-    keys = widen_for_sums(k)
-    queries, blocks = _to_blocks(widen_for_sums(q)), _to_blocks(keys - keys[:, :, :1])
-    products, _, num_before = _moments_before(blocks, k.shape[3])
-    variance = _variance(queries @ products, queries, num_before)
-    return _to_rows(variance, k.shape[2]).squeeze(3) / 2
+    wide_q, wide_k = widen_for_sums(q), widen_for_sums(k)
+    moments = _Moments(wide_k - wide_k[:, :, :1], k.shape[3])
+    queries = moments.later_blocks(wide_q)
+    return F.pad(_variance(queries @ moments.products, queries, moments), (moments.first, 0)) / 2
 
 
 class _RunningMoments(torch.autograd.Function):
@@ -88,43 +88,46 @@ class _RunningMoments(torch.autograd.Function):
     def forward(
         ctx: Any, q: Tensor, k: Tensor, v: Tensor, active: Tensor | int, key_mask: Tensor | None
     ) -> Tensor:
-        width, length, scale = k.shape[3], k.shape[2], k.shape[3] ** -0.5
-        wide_k, wide_v = widen_for_sums(k), widen_for_sums(v)
+        width, scale = k.shape[3], k.shape[3] ** -0.5
+        wide_q, wide_k, wide_v = map(widen_for_sums, (q, k, v))
         # Scores that all move alike weigh as before; what is small is summed up more exactly.
-        centred = wide_k - wide_k[:, :, :1]
-        queries, both = _to_blocks(widen_for_sums(q)), _to_blocks(torch.cat([centred, wide_v], 3))
-        covariance, means, num_before = _moments_before(both, width)
-        terms = queries @ covariance  # (B, H, N, T, 2*D)
-        variance = _variance(terms[..., :width], queries, num_before)
-        gain = bounded_gain(variance, num_before.clamp(min=2).log()) * scale
-        gain = _to_rows(gain, length) / _counts(wide_v)
-        moved = _to_rows(terms[..., width:], length) * gain
-        rows = mean_of_earlier(wide_v).add_(moved).to(v.dtype)
+        both = torch.cat([wide_k - wide_k[:, :, :1], wide_v], dim=3)
+        moments = _Moments(both, width)
+        queries = moments.later_blocks(wide_q)
+        terms = queries @ moments.products  # (B, H, N, T, 2*D)
+        variance = _variance(terms[..., :width], queries, moments)
+        gain = moments.later_blocks(_counts(wide_k)).reciprocal() * scale
+        log_keys = moments.num_before.clamp(min=2).log()
+        gain = gain * bounded_gain(variance.unflatten(2, queries.shape[2:4]).unsqueeze(4), log_keys)
+        rows = mean_of_earlier(wide_v)
+        rows[:, :, moments.first :] += (terms[..., width:] * gain).flatten(2, 3)
+        rows = rows.to(v.dtype)
         if not isinstance(active, Tensor):
-            active = _to_rows(variance, length).squeeze(3).topk(active, 2).indices
+            active = variance.topk(active, 2).indices + moments.first
         saved = fill_in(rows, q, k, v, active, key_mask, causal=True)
-        blocks = queries, both, covariance[..., width:], means
-        ctx.save_for_backward(k, v, active, key_mask, gain, *blocks, *saved)
+        ours = queries, both, moments.products[..., width:], moments.means, gain
+        ctx.save_for_backward(k, v, active, key_mask, *ours, *saved)
         return rows
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
-        k, v, active, key_mask, gain, queries, both, covariance, means, *saved = ctx.saved_tensors
-        (keys, values), (mean_k, mean_v) = (x.split(k.shape[3], 4) for x in (both, means))
+        k, v, active, key_mask, queries, both, covariance, means, gain, *saved = ctx.saved_tensors
         of_active = active_gradients(gradient[places(active)], k, v, key_mask, *saved)
         lazy = widen_for_sums(gradient).clone()
         lazy[places(active)] = 0
         # Not of the gain: it is 1 in all but extreme rows.
-        moved, length = _to_blocks(lazy * gain), k.shape[2]
-        gradient_q = _to_rows(moved @ covariance.mT, length).to(k.dtype)
+        first = _lengths(k.shape[2])[0]
+        moved = lazy[:, :, first:].unflatten(2, queries.shape[2:4]) * gain
+        gradient_q = F.pad((moved @ covariance.mT).flatten(2, 3), (0, 0, first, 0)).to(k.dtype)
         gradient_q[places(active)] = of_active.q
         of_covariance = queries.mT @ moved  # (B, H, N, D, D)
-        later = _sum_of_later(of_covariance)
-        of_sum_k = _sum_of_later(of_covariance @ mean_v.mT).mT
-        of_sum_v = _sum_of_later(mean_k @ of_covariance)
-        gradient_k = _to_rows((values @ later.mT).sub_(of_sum_k), length)
-        gradient_v = _to_rows((keys @ later).sub_(of_sum_v), length).add_(spread_to_earlier(lazy))
+        mean_k, mean_v = means.split(k.shape[3], 4)
+        of_sum_k = (of_covariance @ mean_v.mT).mT
+        of_sum_v = mean_k @ of_covariance
+        keys, values = both.split(k.shape[3], 3)
+        gradient_k = _spread(values, of_covariance.mT, of_sum_k)
+        gradient_v = _spread(keys, of_covariance, of_sum_v).add_(spread_to_earlier(lazy))
         return (
             gradient_q,
             gradient_k.add_(of_active.k).to(k.dtype),
@@ -134,52 +137,58 @@ class _RunningMoments(torch.autograd.Function):
         )
 
 
-def _moments_before(both: Tensor, width: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Sums of products of deviations over the blocks before each, ``(B, H, N, D, 2*D)``.
+class _Moments:
+    """Of the keys, and keys and values, before each block but the first, which has none before it.
 
-    Next come the means of keys and values over these blocks, ``(B, H, N, 1, 2*D)``, and how many
-    rows they have, ``(N, 1, 1)``, with 1 for none.
+    Parameters
+    ----------
+    both : torch.Tensor
+        Keys and values side by side, ``(B, H, L, 2*D)``, or keys alone.
+    width : int
+        ``D``.
     """
-    order = torch.arange(both.shape[2], device=both.device, dtype=both.dtype).view(-1, 1, 1)
-    num_before = (order * both.shape[3]).clamp(min=1)
-    sums = _sum_of_earlier(both.sum(3, keepdim=True))
-    means = sums / num_before
-    products = _sum_of_earlier(both[..., :width].mT @ both)
-    return products.sub_(means[..., :width].mT @ sums), means, num_before
+
+    def __init__(self, both: Tensor, width: int) -> None:
+        self.first, self.size = _lengths(both.shape[2])
+        head, blocks = both[:, :, None, : self.first], self.later_blocks(both)[:, :, :-1]
+        order = torch.arange(blocks.shape[2] + 1, device=both.device, dtype=both.dtype)
+        self.num_before = (self.first + order * self.size).view(-1, 1, 1)
+        parts = (head, blocks)
+        sums = torch.cat([one.sum(3, keepdim=True) for one in parts], dim=2).cumsum(2)
+        products = torch.cat([one[..., :width].mT @ one for one in parts], dim=2).cumsum(2)
+        self.means = sums / self.num_before
+        """``(B, H, N, 1, 2*D)``."""
+        self.products = products.sub_(self.means[..., :width].mT @ sums)
+        """Sums of products of deviations from the means, ``(B, H, N, D, 2*D)``."""
+
+    def later_blocks(self, x: Tensor) -> Tensor:
+        """Cut ``(..., L, D)`` to all blocks but the first, ``(..., N, T, D)``."""
+        return x[..., self.first :, :].unflatten(-2, (-1, self.size))
 
 
-def _variance(terms: Tensor, queries: Tensor, num_before: Tensor) -> Tensor:
-    """Variance of the scores over the blocks before each, ``(B, H, N, T, 1)``."""
-    scale = queries.shape[4] ** -0.5
-    sums = torch.linalg.vecdot(terms, queries).unsqueeze(4)
-    return (sums * scale**2 / num_before).clamp_(min=0)
+def _lengths(length: int) -> tuple[int, int]:
+    """Rows of the first block, and of each other one: equal but for what a division leaves."""
+    blocks = min(NUM_BLOCKS, length)
+    size = length // blocks
+    return length - (blocks - 1) * size, size
+
+
+def _variance(terms: Tensor, queries: Tensor, moments: _Moments) -> Tensor:
+    """Variance of the scores with the keys before the block, of all later rows ``(B, H, R)``."""
+    sums = torch.linalg.vecdot(terms, queries)
+    return (sums / (queries.shape[4] * moments.num_before[:, 0])).clamp_(min=0).flatten(2)
+
+
+def _spread(rows: Tensor, of_products: Tensor, of_sums: Tensor) -> Tensor:
+    """Give each of ``rows`` ``(B, H, L, D)`` its part in the moments of all later blocks."""
+    first, size = _lengths(rows.shape[2])
+    factor, offset = (x.flip(2).cumsum(2).flip(2) for x in (of_products, of_sums))
+    head = rows[:, :, :first] @ factor[:, :, 0] - offset[:, :, 0]
+    blocks = rows[:, :, first:-size].unflatten(2, (-1, size))
+    later = (blocks @ factor[:, :, 1:] - offset[:, :, 1:]).flatten(2, 3)
+    return torch.cat([head, later, torch.zeros_like(rows[:, :, -size:])], dim=2)
 
 
 def _counts(x: Tensor) -> Tensor:
     """Keys that each row sees, ``(L, 1)``."""
     return torch.arange(1, x.shape[2] + 1, device=x.device, dtype=x.dtype).unsqueeze(1)
-
-
-def _block_length(length: int) -> int:
-    return -(-length // NUM_BLOCKS)
-
-
-def _to_blocks(x: Tensor) -> Tensor:
-    """Cut ``(B, H, L, D)`` to ``(B, H, N, T, D)``; rows of zeros fill the last block."""
-    size = _block_length(x.shape[2])
-    return F.pad(x, (0, 0, 0, -x.shape[2] % size)).contiguous().unflatten(2, (-1, size))
-
-
-def _to_rows(x: Tensor, length: int) -> Tensor:
-    """Undo :func:`_to_blocks`."""
-    return x.flatten(2, 3)[:, :, :length]
-
-
-def _sum_of_earlier(x: Tensor) -> Tensor:
-    """Sum of the blocks before each, ``(B, H, N, ., .)``."""
-    return F.pad(x[:, :, :-1].cumsum(2), (0, 0, 0, 0, 1, 0))
-
-
-def _sum_of_later(x: Tensor) -> Tensor:
-    """Sum of the blocks after each."""
-    return _sum_of_earlier(x.flip(2)).flip(2)
