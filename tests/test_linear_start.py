@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pytest
 import torch
 from darts.utils.likelihood_models import torch as likelihoods
+from torch.utils.data import DataLoader
 
 from informer_forecaster._training import sums
 from informer_forecaster._training.ridge import PENALTIES, PENALTY, RidgeRegression
@@ -368,3 +371,27 @@ def test_weights_within_a_horizon_lead_to_weighted_least_squares(tiny_model, wav
     forecast = model.fit(series, sample_weight=weight).predict(4, series).values()[:, 0]
     seen = forecast[(np.arange(600, 604) % 2) == 1]
     assert np.abs(seen - values[1::2].mean()).max() < 0.8
+
+
+def test_the_start_reads_batches_of_its_own_by_one_set_of_workers(tiny_model, waves, monkeypatch):
+    """Its columns would grow with the batches of the training, and each loader starts workers."""
+    loaders, begin = [], DataLoader.__iter__
+    monkeypatch.setattr(DataLoader, "__iter__", lambda one: loaders.append(one) or begin(one))
+
+    def fit(batch_size, **options):
+        """Give the model, and the workers and the largest batch of each loader."""
+        loaders.clear()
+        model = tiny_model(
+            batch_size=batch_size, n_epochs=0, trainer={"limit_train_batches": None}, **options
+        )
+        model.fit(waves(400), dataloader_kwargs={"num_workers": 1})
+        return model, Counter(
+            (each.num_workers, max(map(len, each.batch_sampler))) for each in loaders
+        )
+
+    large, read = fit(256)
+    _, read_by_lightning = fit(256, lookback_skip=False)
+    assert read - read_by_lightning == {(1, 64): 1, (0, 1): 1}
+    small, _ = fit(8)
+    one, other = (each.model.network.lookback_skip.weight for each in (large, small))
+    torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)

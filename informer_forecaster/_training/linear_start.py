@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -210,7 +210,7 @@ def _read_map(found: LinearMap, regression: RidgeRegression, rows: Rows) -> Line
 
 
 def fits_memory(
-    windows: Iterable[Windows], effects: CovariateEffects | None, components: ComponentLags
+    windows: Sample, effects: CovariateEffects | None, components: ComponentLags
 ) -> bool:
     """Whether sums for each component have room for what it reads of the others."""
     lookback, horizon = _lengths(windows)
@@ -218,9 +218,9 @@ def fits_memory(
     return has_room(own + components.num_lags, horizon, components.num_targets)
 
 
-def _lengths(windows: Iterable[Windows]) -> tuple[int, int]:
+def _lengths(windows: TrainingWindows | Sample) -> tuple[int, int]:
     """Steps of the look-back and of the horizon."""
-    first = next(iter(windows))
+    first = windows.first
     return first.inputs.target.shape[1], first.future.shape[1]
 
 

@@ -22,8 +22,8 @@ MOST_JUDGED = 64
 class LinearMap(NamedTuple):
     """What a regression found; ``C`` is 1 where all components share one map.
 
-    Weights ``(C, n, H)``, and the sums of squares to expect from as many new rows, ``(C, H)``:
-    those that the weights were fitted to leave less.
+    Weights ``(C, n, H)``, and the cross-validated residual sums of squares ``(C, H)``; on the
+    training rows they are smaller.
     """
 
     weight: Tensor

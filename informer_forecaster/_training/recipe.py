@@ -73,8 +73,9 @@ class TrainingRecipe(LightningModule):
         configured: Any = super().configure_optimizers()
         if self.lr_scheduler_cls is not None:
             return configured
-        # Counting the steps makes the data loaders, which draws random numbers: those of the first
-        # epoch where a training goes on, and none that count where it begins.
+        # Counting the steps makes the data loaders, and this draws random numbers. A resumed
+        # training draws them from the generators of its checkpoint, as the interrupted one did; a
+        # new one must draw the same numbers whether the steps were counted or not.
         with nullcontext() if self._put_generators_back() else torch.random.fork_rng(devices=[]):
             self.trainer.fit_loop.setup_data()  # or Lightning reports that it has to
             num_steps = self.trainer.estimated_stepping_batches

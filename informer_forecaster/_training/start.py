@@ -93,7 +93,7 @@ def _attempt(
 
 
 def _num_windows(windows: TrainingWindows) -> int:
-    (one,) = windows.sample(1)
-    given = [one.future, *(each for each in one.inputs if each is not None)]
+    first = windows.first
+    given = [first.future, *(each for each in first.inputs if each is not None)]
     size = sum(each[0].numel() for each in given)
     return max(FEWEST_WINDOWS, min(MOST_WINDOWS, MOST_NUMBERS // size))

@@ -10,13 +10,15 @@ from typing import Any, NamedTuple
 import torch
 from pytorch_lightning import Trainer
 from torch import Tensor
-from torch.utils.data import DataLoader, Subset
+from torch.utils.data import DataLoader
 
 from informer_forecaster._network.inputs import Inputs
 
 FOLDS = 5
 # The arguments that the fields of `Inputs` come from.
 ARGUMENTS = ("series", "past_covariates", "future_covariates", "static_covariates")
+# Windows of a batch, at most: sums need no more, and columns of covariates take memory.
+MOST_AT_ONCE = 64
 
 
 class Windows(NamedTuple):
@@ -76,6 +78,11 @@ class Sample(list[Windows]):
         super().__init__(batches)
         self.folds_are_apart, self.stride = folds_are_apart, stride
 
+    @property
+    def first(self) -> Windows:
+        """A batch, for its sizes."""
+        return self[0]
+
     def thinned(self, most: int) -> Sample:
         """Keep about as many of the windows as ``most``, evenly spaced."""
         every = max(1, sum(len(batch.future) for batch in self) // most)
@@ -104,7 +111,7 @@ class TrainingWindows:
         self._loader, self._dataset = loader, loader.dataset
         self._indices = sorted(chain.from_iterable(batches))
         self._read_whole(trainer)
-        self._batch_size = max(map(len, batches), default=1)
+        self._batch_size = min(MOST_AT_ONCE, max(map(len, batches), default=1))
 
     def _read_whole(self, trainer: Trainer) -> None:
         """Of a part of a data set take the whole: what validates teaches the start as well."""
@@ -123,6 +130,11 @@ class TrainingWindows:
         every = _spacing(self._indices, most)
         chosen._indices = self._indices[every // 2 :: every]
         return Sample(list(chosen), self.folds_are_apart, self.stride * every)
+
+    @property
+    def first(self) -> Windows:
+        """A window, for its sizes."""
+        return self.sample(1)[0]
 
     @property
     def num_series(self) -> int:
@@ -145,16 +157,25 @@ class TrainingWindows:
         dataset, loader = self._dataset, self._loader
         size = len(dataset) // self.num_series if self.folds_are_apart else 1
         parts = len(dataset) // size
-        arguments = {"collate_fn": loader.collate_fn, "num_workers": loader.num_workers}
+        batches: list[tuple[int, list[int]]] = []
         for fold, items in groupby(self._indices, lambda index: index // size * FOLDS // parts):
-            with torch.random.fork_rng(devices=[]):
-                batches = iter(
-                    DataLoader(Subset(dataset, list(items)), self._batch_size, **arguments)
+            indices = list(items)
+            cuts = range(0, len(indices), self._batch_size)
+            batches += [(fold, indices[cut : cut + self._batch_size]) for cut in cuts]
+        # One loader for all folds: each starts workers of its own. A single batch needs none.
+        with torch.random.fork_rng(devices=[]):
+            read = iter(
+                DataLoader(
+                    dataset,
+                    batch_sampler=[indices for _, indices in batches],
+                    collate_fn=loader.collate_fn,
+                    num_workers=loader.num_workers if len(batches) > 1 else 0,
                 )
-            for batch in batches:
-                windows = self._read(fold, self._trainer.strategy.batch_to_device(batch))
-                windows.check()
-                yield windows
+            )
+        for (fold, _), batch in zip(batches, read, strict=True):
+            windows = self._read(fold, self._trainer.strategy.batch_to_device(batch))
+            windows.check()
+            yield windows
 
 
 def whole_of(dataset: object) -> Any:
