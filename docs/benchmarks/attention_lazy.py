@@ -31,7 +31,9 @@ class LinearLazyRows(ProbSparseAttention):
         if num_active == q.shape[2]:
             return super().forward(q, k, v)
         with torch.no_grad():
-            active = self.sparsity_measurement(q, k).topk(num_active, dim=2).indices
+            # Over all keys under a mask too, as these networks were measured.
+            rank = moment_measurement if self.sparsity == "moment" else self.sparsity_measurement
+            active = rank(q, k).topk(num_active, dim=2).indices
         rows = attend_sparsely(q, k, v, active, self._draw_key_mask(v), self.causal)
         return add_first_order(rows, active, q, k, v, self.causal)
 

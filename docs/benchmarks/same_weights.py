@@ -37,7 +37,7 @@ from torch import Tensor
 from informer_forecaster import InformerModel
 from informer_forecaster._network.attention import FullAttention
 from informer_forecaster._network.layers import MultiHeadAttention
-from informer_forecaster._network.registry import make_attention
+from informer_forecaster._network.registry import make_attention, make_cross_attention
 
 RESULTS = Path(__file__).with_suffix(".csv")
 CELL = ("dataset", "horizon", "seed", "attention")
@@ -46,6 +46,7 @@ FIELDS = (*CELL, "lookback", "val_mse", "mse", *PLACES, "windows", "versions")
 CHANGES = {
     "full": "attention=full",
     "moment": "sparsity=moment",
+    "moment, to the encoder too": "sparsity=moment,cross_attention=prob",
     "moment, means under the mask": f"sparsity=moment,attention={MEANS}",
     "sampled": "sparsity=sampled",
 }
@@ -75,13 +76,16 @@ def train(cell: Cell, parts: Parts, folder: Path) -> Any:
 
 
 def set_attention(model: Any, change: str) -> None:
-    """Give the network another self-attention, and leave its weights."""
+    """Give the network other attentions, and leave its weights."""
     kinds = dict(one.split("=") for one in change.split(","))
     config = replace(model.model.network.config, **{"attention": "prob", **kinds})
     for name, module in model.model.named_modules():
-        if isinstance(module, MultiHeadAttention) and name.endswith(".self_attention"):
+        if isinstance(module, MultiHeadAttention):
             before: Any = module.attention
-            module.attention = make_attention(config, before.causal, before.dropout)
+            if name.endswith(".cross_attention"):
+                module.attention = make_cross_attention(config, before.dropout)
+            else:
+                module.attention = make_attention(config, before.causal, before.dropout)
 
 
 def measure_distances(model: Any, part: Any, cell: Cell) -> dict[str, float]:
