@@ -130,8 +130,8 @@ replace(
     48,
     "windows that validate overlap those that train",
     "test_sktime_training.py::test_the_last_eighth_of_the_windows_validates",
-    "back >= held + gap * (held > 0)",
-    "back >= held",
+    "back >= before + gap * (held > 0)",
+    "back >= before",
 )
 replace(
     49,
