@@ -193,5 +193,5 @@ class ProbSparseAttention(FullAttention):
             return num_active == q.shape[2]
         # NOTE[DIFF] the paper sparsifies short sequences too. Measured on one core: up to so many
         # keys, all queries take less time than a few and the rows that fill the others.
-        rows, widths = (4, 3) if self.causal else (3, 2)
+        rows, widths = (4, 4) if self.causal else (3, 2)
         return k.shape[2] <= rows * num_active + widths * k.shape[3]
