@@ -62,8 +62,9 @@ BLIND = ("informer-blind", "informer-start-blind", "informer-network-blind")
 def applies(name: str, task: Task) -> bool:
     """Tell whether a method has something to forecast in a task, and its package is there.
 
-    One that leaves covariates out needs some, trees take one component, and exponential smoothing
-    is for seasons of months: of longer ones it holds no state.
+    One that leaves covariates out needs some, TFT needs covariates that are known ahead or a
+    calendar, trees take one component, and exponential smoothing is for seasons of months: of
+    longer ones it holds no state.
     """
     method = METHODS[name]
     if method.needs is not None and importlib.util.find_spec(method.needs) is None:
@@ -71,6 +72,8 @@ def applies(name: str, task: Task) -> bool:
     has_covariates = bool(task.covariates.past or task.covariates.future)
     if name in BLIND:
         return has_covariates
+    if name == "tft":
+        return bool(task.covariates.future or task.calendar)
     if name == "lightgbm":
         return task.targets[0].n_components == 1
     if name == "autoets":
