@@ -41,14 +41,13 @@ def door(request, tiny_model, fitted, given):
     def call(**inputs):
         inputs = {f"{prefix}{name}": one for name, one in inputs.items()}
         if request.param == "predict":
-            fitted.predict(4, **inputs)
-        elif request.param == "background":
-            InformerExplainer(fitted, **inputs)
-        elif request.param == "foreground":
-            InformerExplainer(fitted, **background(given)).explain(**inputs)
-        else:
-            options = {} if request.param == "fit" else {"num_training": 2}
-            getattr(tiny_model(), request.param)(**given, **inputs, **options)
+            return fitted.predict(4, **inputs)
+        if request.param == "background":
+            return InformerExplainer(fitted, **inputs)
+        if request.param == "foreground":
+            return InformerExplainer(fitted, **background(given)).explain(**inputs)
+        options = {} if request.param == "fit" else {"num_training": 2}
+        return getattr(tiny_model(), request.param)(**given, **inputs, **options)
 
     return call, prefix
 
@@ -84,7 +83,7 @@ def like(series, times):
 def test_series_like_those_of_the_training_are_taken(door, given):
     """The tests below change one thing each in what passes here."""
     call, _ = door
-    call(**given)
+    assert call(**given) is not None
 
 
 @pytest.mark.parametrize("other", [as_daily, as_steps])

@@ -4,18 +4,12 @@ import math
 
 import pytest
 import torch
+from heads import draw
 from torch import Tensor
 
 from informer_forecaster._network.attention import FullAttention, ProbSparseAttention
 from informer_forecaster._network.second_order import attend_to_second_order
 from informer_forecaster._network.sparsity import num_selected
-
-
-def draw(*shape: int, parts: int = 3, seed: int = 0, size: float = 1.0) -> tuple[Tensor, ...]:
-    generator = torch.Generator().manual_seed(seed)
-    return tuple(
-        torch.randn(shape, generator=generator, dtype=torch.float64) * size for _ in range(parts)
-    )
 
 
 def plain(q: Tensor, k: Tensor, v: Tensor, num_active: int) -> Tensor:

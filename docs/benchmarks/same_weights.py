@@ -53,6 +53,7 @@ CHANGES = {
 # Lengths of the authors' scripts; they have none for Weather.
 CASES = {"ETTh1": 168, "ETTh2": 168, "ETTm1": 96, "Weather": 96}
 LOOK_BACK_OF_WEATHER = 336
+WINDOWS = 400
 
 Cell = dict[str, Any]
 
@@ -60,7 +61,7 @@ Cell = dict[str, Any]
 def recipe(change: str, dataset: str) -> Method:
     """Give the recipe with an attention, at the lengths of a data set."""
     look_back = f",look_back={LOOK_BACK_OF_WEATHER}" if dataset == "Weather" else ""
-    name = f"paper-norm[{change},windows=400{look_back}]"
+    name = f"paper-norm[{change},windows={WINDOWS}{look_back}]"
     return find(name).on(dataset, "multivariate", CASES[dataset])
 
 
@@ -111,8 +112,8 @@ def measure_distances(model: Any, part: Any, cell: Cell) -> dict[str, float]:
 def run_cell(cell: Cell, model: Any, parts: Parts) -> Cell:
     """Score one attention; give back its row."""
     lengths = cell["lookback"], cell["horizon"]
-    validation = score(model, parts.validation, *lengths, windows=400, **PREDICT)
-    test = score(model, parts.test, *lengths, windows=400, **PREDICT)
+    validation = score(model, parts.validation, *lengths, windows=WINDOWS, **PREDICT)
+    test = score(model, parts.test, *lengths, windows=WINDOWS, **PREDICT)
     row = {**cell, "val_mse": round(validation.mse, 5), "mse": round(test.mse, 5)}
     row |= measure_distances(model, parts.validation, cell)
     names = ("informer-forecaster", "darts", "torch")

@@ -27,7 +27,7 @@ def mean_of_earlier(v: Tensor) -> Tensor:
     tensor([1., 2., 3.])
     """
     sums = _running_sums(widen_for_sums(v), reverse=False)
-    return sums.div_(_counts(sums)).to(v.dtype)
+    return sums.div_(num_seen(sums)).to(v.dtype)
 
 
 def spread_to_earlier(gradient: Tensor) -> Tensor:
@@ -41,7 +41,7 @@ def spread_to_earlier(gradient: Tensor) -> Tensor:
     tensor([3., 2., 1.])
     """
     shares = widen_for_sums(gradient)
-    return _running_sums(shares / _counts(shares), reverse=True).to(gradient.dtype)
+    return _running_sums(shares / num_seen(shares), reverse=True).to(gradient.dtype)
 
 
 def _running_sums(x: Tensor, *, reverse: bool) -> Tensor:
@@ -80,6 +80,6 @@ def _sum_of_other_blocks(totals: Tensor, reverse: bool) -> Tensor:
     return F.pad(totals[:, :-1].cumsum(1), (0, 0, 1, 0))
 
 
-def _counts(sums: Tensor) -> Tensor:
-    """Values that each row sees, ``(S, 1)``."""
-    return torch.arange(1, sums.shape[2] + 1, device=sums.device, dtype=sums.dtype).unsqueeze(1)
+def num_seen(x: Tensor) -> Tensor:
+    """Rows up to each row of ``(B, H, S, D)``, ``(S, 1)``."""
+    return torch.arange(1, x.shape[2] + 1, device=x.device, dtype=x.dtype).unsqueeze(1)

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .causal_mean import mean_of_earlier, spread_to_earlier
+from .causal_mean import mean_of_earlier, num_seen, spread_to_earlier
 from .products import widen_for_sums
 from .second_order import bounded_gain
 from .sparse_rows import active_gradients, fill_in, places
@@ -96,7 +96,7 @@ class _RunningMoments(torch.autograd.Function):
         queries = moments.later_blocks(wide_q)
         terms = queries @ moments.products  # (B, H, N, T, 2*D)
         variance = _variance(terms[..., :width], queries, moments)
-        gain = moments.later_blocks(_counts(wide_k)).reciprocal() * scale
+        gain = moments.later_blocks(num_seen(wide_k)).reciprocal() * scale
         log_keys = moments.num_before.clamp(min=2).log()
         gain = gain * bounded_gain(variance.unflatten(2, queries.shape[2:4]).unsqueeze(4), log_keys)
         rows = mean_of_earlier(wide_v)
@@ -187,8 +187,3 @@ def _spread(rows: Tensor, of_products: Tensor, of_sums: Tensor) -> Tensor:
     blocks = rows[:, :, first:-size].unflatten(2, (-1, size))
     later = (blocks @ factor[:, :, 1:] - offset[:, :, 1:]).flatten(2, 3)
     return torch.cat([head, later, torch.zeros_like(rows[:, :, -size:])], dim=2)
-
-
-def _counts(x: Tensor) -> Tensor:
-    """Keys that each row sees, ``(L, 1)``."""
-    return torch.arange(1, x.shape[2] + 1, device=x.device, dtype=x.dtype).unsqueeze(1)
