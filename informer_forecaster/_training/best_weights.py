@@ -152,26 +152,36 @@ class KeepBestWeights(EarlyStopping):
 
 
 class FiniteWeights(Callback):
-    """Raise where a training ends with weights that are not finite, and put the first ones back."""
+    """Raise where a training ends with weights that are not finite, and put the first ones back.
+
+    Where better ones of an earlier epoch were put back, warn that the rest of the training is lost.
+    """
 
     def __init__(self) -> None:
         self._before: Weights = {}
+        self._broken_in: int | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Copy the weights that training begins with."""
         del trainer
-        self._before = _copy(pl_module)
+        self._before, self._broken_in = _copy(pl_module), None
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """End a training that nothing can bring back."""
         if not are_finite(pl_module.state_dict()):
-            trainer.should_stop = True
+            trainer.should_stop, self._broken_in = True, trainer.current_epoch + 1
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Look at the weights that are left, the best ones where a series validated."""
         del trainer
         before, self._before = self._before, {}
-        if before and not are_finite(pl_module.state_dict()):
+        if self._broken_in is not None and are_finite(pl_module.state_dict()):
+            rank_zero_warn(
+                f"weights were no longer finite in epoch {self._broken_in}: training ended there, "
+                "and the best weights before it are kept. Fill gaps of the series that train, "
+                "scale them, or choose a lower learning rate."
+            )
+        elif before and not are_finite(pl_module.state_dict()):
             pl_module.load_state_dict(before)
             raise ValueError(
                 "the training ended with weights that are not finite, and its first weights were "
