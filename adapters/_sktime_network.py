@@ -86,11 +86,13 @@ class SharedNetwork:
         self,
         instances: Sequence[Instance],
         *,
-        epochs: int,
+        epochs: int | None,
         trainer: Trainer,
         progress: bool = False,
     ) -> list[str]:
         """Train from the present weights on the series that are long enough; name the others.
+
+        For as many ``epochs``, or for those of the model where it is 0 or ``None``.
 
         Raises
         ------
@@ -111,7 +113,7 @@ class SharedNetwork:
         try:
             with quiet(), for_training(asked, *bar) as arguments:
                 self.model.trainer_params = arguments
-                self.model.fit(**series, epochs=epochs)
+                self.model.fit(**series, epochs=int(epochs or 0))
         finally:
             # Copies of a network would hold copies of what watched its training.
             self.model.trainer_params = for_forecasts(trainer)

@@ -28,7 +28,7 @@ from informer_forecaster._checks import (
 from informer_forecaster._network import InformerConfig
 from informer_forecaster._network.config import ARCHITECTURE, LENGTHS
 from informer_forecaster._threads import one_at_a_time
-from informer_forecaster._training.defaults import N_EPOCHS, PATIENCE
+from informer_forecaster._training.defaults import N_EPOCHS, Patience, enough_epochs
 from informer_forecaster._training.recipe import PAPER, stops_by_itself
 from informer_forecaster.time_features import FloatArray, TimeFeatures
 
@@ -98,7 +98,7 @@ class InformerModel(LoadsWeights, SavedWholeModel):
         compile_network: bool = False,
         use_static_covariates: bool = True,
         use_reversible_instance_norm: bool | dict[str, Any] | None = None,
-        early_stopping_patience: int | None = PATIENCE,
+        early_stopping_patience: Patience = "auto",
         **kwargs: Any,
     ) -> None:
         """An implementation of the Informer model, as presented in [1]_.
@@ -210,7 +210,8 @@ class InformerModel(LoadsWeights, SavedWholeModel):
             included. Without a `val_series` the last eighth of the windows of each series
             validates, if enough others are left: the network does not learn from them, the linear
             forecast and the effects do. ``None`` to train all epochs on all windows and keep the
-            last weights. An ``EarlyStopping`` among your callbacks takes its place. Default: ``5``.
+            last weights. ``"auto"`` is 5, or a quarter of the epochs where this is more. An
+            ``EarlyStopping`` among your callbacks takes its place. Default: ``"auto"``.
         **kwargs
             Optional arguments to initialize the Lightning module, the Lightning trainer, and Darts'
             :class:`TorchForecastingModel`: `loss_fn`, `likelihood`, `torch_metrics`,
@@ -220,11 +221,13 @@ class InformerModel(LoadsWeights, SavedWholeModel):
             `random_state`, `pl_trainer_kwargs`, `show_warnings`, `enable_finetuning`. They are
             described in the documentation of Darts' `TransformerModel`. Unless you choose, the
             optimizer is Adam at a learning rate of ``3e-3``, less in proportion where `d_model` is
-            above 32 (another `optimizer_cls` keeps its own), for 10 epochs; a training of more than
-            3000 steps has half of it. The rate rises over the first 100 steps, or a tenth of all if
-            these are fewer, and falls to zero along half a cosine over the epochs
-            (`lr_scheduler_cls` takes its place). The norm of the gradient is clipped at 1
-            (``gradient_clip_val`` in `pl_trainer_kwargs`; 0 for no clipping).
+            above 32 (another `optimizer_cls` keeps its own), for 10 epochs. Where windows validate
+            and 10 epochs are fewer than 3000 steps, as many epochs as make 3000 steps are trained,
+            100 at most. A training of more than 3000 steps has half of the rate. The rate rises
+            over the first 100 steps, or a tenth of all if these are fewer, and falls to zero along
+            half a cosine over the epochs (`lr_scheduler_cls` takes its place). The norm of the
+            gradient is clipped at 1 (``gradient_clip_val`` in `pl_trainer_kwargs`; 0 for no
+            clipping).
 
         Raises
         ------
@@ -265,7 +268,9 @@ class InformerModel(LoadsWeights, SavedWholeModel):
         """
         check_unknown(type(self), kwargs, PLForecastingModule)
         arguments: Arguments = self.__dict__.pop("_received")
-        arguments.setdefault("n_epochs", N_EPOCHS)
+        self._chooses_epochs = arguments.get("n_epochs") is None
+        if self._chooses_epochs:
+            arguments["n_epochs"] = N_EPOCHS
         architecture = {k: v for k, v in arguments.items() if k in ARCHITECTURE}
         config = InformerConfig(
             input_chunk_length,
@@ -396,7 +401,10 @@ class InformerModel(LoadsWeights, SavedWholeModel):
         stops = stops_by_itself(self.pl_module_params["early_stopping_patience"], callbacks)
         if stops and given.get("val_dataset") is None:
             given |= hold_back(train_dataset, given.get("dataloader_kwargs"))
-        takes_best = given.get("load_best") and given.get("val_dataset") is not None
+        validates = given.get("val_dataset") is not None
+        if self._chooses_epochs and stops and validates and not given.get("epochs"):
+            given["epochs"] = enough_epochs(len(given["train_dataset"]), self.batch_size)
+        takes_best = given.get("load_best") and validates
         if takes_best:
             # The recipe puts the best weights back: Darts need not read them from their file.
             given["load_best"] = not stops

@@ -15,7 +15,7 @@ from sktime.utils.warnings import warn
 
 from informer_forecaster._network import InformerConfig
 from informer_forecaster._threads import one_at_a_time
-from informer_forecaster._training.defaults import N_EPOCHS, PATIENCE
+from informer_forecaster._training.defaults import Patience
 
 from ._sktime_columns import Columns, make_columns
 from ._sktime_files import SavedForecaster
@@ -124,19 +124,21 @@ class InformerForecaster(SavedForecaster):
     use_reversible_instance_norm : bool
         Whether each window is normalised by its own mean and deviation, and the forecast scaled
         back.
-    n_epochs : int
+    n_epochs : int or None
         Epochs of training, at most that many with early stopping; with 0 the forecast is the linear
-        one that training begins at.
+        one that training begins at. ``None`` for 10; where some windows validate, for as many as
+        make 3000 steps, 100 at most.
     batch_size : int
         Windows in a batch.
     lr : float or None
         Learning rate of Adam; ``None`` for 3e-3, less in proportion where `d_model` is above 32,
         and half of it in a training of more than 3000 steps.
-    early_stopping_patience : int or None
+    early_stopping_patience : int, "auto" or None
         Epochs without a better validation loss after which training stops, and goes back to the
-        best weights. The last eighth of the windows of each series validates: the network does not
-        learn from them, the linear forecast does. With ``None``, or where too few windows would be
-        left, all train the network, for `n_epochs`.
+        best weights; ``"auto"`` for 5, or a quarter of all where this is more. The last eighth of
+        the windows of each series validates: the network does not learn from them, the linear
+        forecast does. With ``None``, or where too few windows would be left, all train the network,
+        for `n_epochs`.
     quantiles : tuple of float or None
         Quantiles to train, completed to be symmetric around the median, which is the point
         forecast; others are interpolated. With ``None`` the mean is forecast, without intervals.
@@ -237,10 +239,10 @@ class InformerForecaster(SavedForecaster):
     decoder_causal: bool = InformerConfig.decoder_causal
     padding_mode: str = InformerConfig.padding_mode
     use_reversible_instance_norm: bool = True
-    n_epochs: int = N_EPOCHS
+    n_epochs: int | None = None
     batch_size: int = 32
     lr: float | None = None
-    early_stopping_patience: int | None = PATIENCE
+    early_stopping_patience: Patience = "auto"
     quantiles: tuple[float, ...] | None = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
     scaler: str | None = "standard"
     time_features: bool | Literal["all"] = True
@@ -456,6 +458,7 @@ class InformerForecaster(SavedForecaster):
             use_static_covariates=False,
             use_reversible_instance_norm=self.use_reversible_instance_norm,
             batch_size=self.batch_size,
+            n_epochs=self.n_epochs,
             optimizer_kwargs=given_rate(self.lr),
             early_stopping_patience=self.early_stopping_patience,
             random_state=self.random_state,
@@ -486,10 +489,12 @@ class InformerForecaster(SavedForecaster):
         self._train(network, instances.values(), self.update_epochs)
         self.model_ = network
 
-    def _train(self, network: SharedNetwork, instances: Iterable[Instance], epochs: int) -> None:
+    def _train(
+        self, network: SharedNetwork, instances: Iterable[Instance], epochs: int | None
+    ) -> None:
         short = network.train(
             list(instances),
-            epochs=int(epochs),
+            epochs=epochs,
             trainer=self.pl_trainer_kwargs or {},
             # A user who says something about Lightning's bars gets these.
             progress=self.verbose and "enable_progress_bar" not in (self.pl_trainer_kwargs or {}),

@@ -50,6 +50,13 @@ def check_choice(name: str, value: object, choices: Collection[str]) -> None:
         raise ValueError(f"`{name}` must be one of {', '.join(map(repr, choices))}; got {value!r}.")
 
 
+# What stands for a number in place of it.
+_CHOSEN_BY_ITSELF: dict[str, tuple[object, ...]] = {
+    "early_stopping_patience": ("auto", None),
+    "n_epochs": (None,),
+}
+
+
 def check_recipe(arguments: Arguments) -> None:
     """Raise unless what is given of a training is in its range; numpy's integers become Python's.
 
@@ -61,7 +68,8 @@ def check_recipe(arguments: Arguments) -> None:
     least = {"batch_size": 1, "n_epochs": 0, "epochs": 0, "update_epochs": 0}
     least["early_stopping_patience"] = 1
     for name in least.keys() & arguments.keys():
-        if name != "early_stopping_patience" or arguments[name] is not None:
+        given = arguments[name]
+        if not isinstance(given, str | None) or given not in _CHOSEN_BY_ITSELF.get(name, ()):
             arguments[name] = check_integer(name, arguments[name], least[name])
     for name in ("optimizer_kwargs", "pl_trainer_kwargs"):
         if not isinstance(arguments.get(name), Mapping | None):

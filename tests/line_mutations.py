@@ -292,15 +292,15 @@ replace(
     79,
     "the day before taken for the same day",
     f"{EFFECTS}::test_an_effect_on_another_day_is_found",
-    "at = steps - torch.tensor(SHIFTS, device=values.device)",
-    "at = steps - 0 * torch.tensor(SHIFTS, device=values.device)",
+    "at = (steps - shifts).clamp(0, values.shape[1] - 1)",
+    "at = (steps - 0 * shifts).clamp(0, values.shape[1] - 1)",
 )
 replace(
     80,
     "the unit of effects that forecasts worse",
     f"{EFFECTS}::test_effects_grow_with_a_series_that_grows",
-    "best = min(attempts, key=lambda attempt: attempt.loss)",
-    "best = max(attempts, key=lambda attempt: attempt.loss)",
+    "return min(attempts, key=lambda attempt: attempt.loss)",
+    "return max(attempts, key=lambda attempt: attempt.loss)",
 )
 replace(
     81,
@@ -315,4 +315,32 @@ replace(
     "test_linear_start.py::test_components_choose_for_themselves",
     "others = gains[:, ~is_better].sum(1)",
     "others = gains.sum(1)",
+)
+replace(
+    92,
+    "few steps for a small series",
+    "test_training_recipe.py::test_epochs_that_nobody_chose_are_enough_steps",
+    "min(MOST_EPOCHS, max(N_EPOCHS, NUM_STEPS // max(1, num_batches)))",
+    "N_EPOCHS",
+)
+replace(
+    93,
+    "epochs of a forecaster that its model never hears of",
+    "test_sktime_training.py::test_no_epochs_give_the_linear_forecast",
+    "n_epochs=self.n_epochs,",
+    "n_epochs=None,",
+)
+replace(
+    94,
+    "known covariates that act within a week only",
+    f"{EFFECTS}::test_a_known_covariate_that_acts_late_is_found",
+    "min(steps, MOST_DELAYS)",
+    "min(steps, 7)",
+)
+replace(
+    95,
+    "past covariates that act within 48 steps only",
+    f"{EFFECTS}::test_a_past_covariate_acts_after_a_long_delay",
+    "lags = max(MOST_LAGS, MOST_PAST_STEPS // max(1, config.num_past_covariates))",
+    "lags = MOST_LAGS",
 )

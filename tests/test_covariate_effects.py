@@ -10,6 +10,7 @@ from darts import TimeSeries
 from darts.utils.likelihood_models.torch import GaussianLikelihood, QuantileRegression
 
 from informer_forecaster import InformerModel
+from informer_forecaster._network.effects import SHIFTS
 
 WHOLE = {"limit_train_batches": None}
 LENGTH = 300
@@ -125,6 +126,30 @@ def test_an_effect_on_another_day_is_found_after_a_gap(tiny_model):
     assert np.delete(of_steps, 2).max() < 1.0  # 0.7, of a deviation of 6; it was 2.6
 
 
+@pytest.mark.parametrize("later", [20, 40])
+def test_a_known_covariate_that_acts_late_is_found(tiny_model, tmp_path, later):
+    """Beside one that acts at once. Eight steps nearby would leave a deviation of 5."""
+    draw, length = random(), 600
+    days, others = ((draw.random(length) < 0.1) * draw.uniform(1, 5, length) for _ in range(2))
+    values = 50 + 4 * np.roll(days, later) + 2 * others + draw.normal(size=length)
+    series, known = table(values), table(np.stack([days, others], axis=1))
+    model = tiny_model(48, 4, n_epochs=0, trainer=WHOLE)
+    model.fit(series[later:480], future_covariates=known)
+    assert error(model, series, start=480, future_covariates=known) < 1.2
+    assert later in model.model.effects.shifts[:, 0]
+    model.save_pretrained(tmp_path / "model")
+    loaded = InformerModel.from_pretrained(tmp_path / "model")
+    given = {"series": series[:480], "future_covariates": known}
+    assert loaded.predict(4, **given) == model.predict(4, **given)
+
+
+def test_steps_nearby_are_kept_where_none_far_away_says_more(tiny_model):
+    series, days = holidays()
+    model = tiny_model(48, 4, n_epochs=0, trainer=WHOLE)
+    model.fit(series[:240], future_covariates=days)
+    assert tuple(model.model.effects.shifts[:, 0].tolist()) == SHIFTS
+
+
 def test_an_effect_that_lasts_is_found(tiny_model):
     """The series follows an average of the days before, which no single day shows."""
     draw = random()
@@ -146,6 +171,17 @@ def test_a_past_covariate_acts_after_a_delay(tiny_model):
     model = tiny_model(12, 4, n_epochs=0, trainer=WHOLE)
     model.fit(series[6:240], past_covariates=known)
     assert error(model, series, past_covariates=known) < 0.3
+
+
+def test_a_past_covariate_acts_after_a_long_delay(tiny_model):
+    """Later than the 48 steps that are always read; others beside it do nothing."""
+    draw, length = random(), 700
+    drivers = draw.normal(size=(length, 3))
+    values = 3 * np.roll(drivers[:, 1], 60) + 0.1 * draw.normal(size=length)
+    series, known = table(values), table(1e3 * drivers + 1e5)
+    model = tiny_model(72, 4, n_epochs=0, trainer=WHOLE)
+    model.fit(series[60:600], past_covariates=known)
+    assert error(model, series, start=600, past_covariates=known) < 0.5
 
 
 def test_covariates_that_do_nothing_change_nothing(tiny_model):

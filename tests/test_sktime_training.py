@@ -168,7 +168,9 @@ def test_no_epochs_give_the_linear_forecast():
     """What training begins at; a straight line goes on as one."""
     y = noise(80)
     y["a"] = np.arange(80.0)
-    forecast = make(n_epochs=0, input_chunk_length=12).fit(y, fh=FH).predict()
+    forecaster = make(n_epochs=0, input_chunk_length=12).fit(y, fh=FH)
+    assert forecaster.model_.epochs_trained == 0
+    forecast = forecaster.predict()
     np.testing.assert_allclose(forecast["a"], [80.0, 81.0, 82.0], atol=0.5)
 
 

@@ -54,12 +54,16 @@ def fit(tiny_model, waves, callbacks=(), **options):
     return model, losses
 
 
-def test_training_stops_early_and_keeps_the_best_weights(tiny_model, waves):
-    """At this rate the loss soon rises; the last weights would be worse than earlier ones."""
-    options = {"n_epochs": 60, "optimizer_kwargs": {"lr": 0.03}, "lookback_skip": False}
+@pytest.mark.parametrize(("chosen", "patience"), [({}, 15), ({"early_stopping_patience": 5}, 5)])
+def test_training_stops_early_and_keeps_the_best_weights(tiny_model, waves, chosen, patience):
+    """At this rate the loss soon rises; the last weights would be worse than earlier ones.
+
+    A quarter of the epochs may pass, as a long training is noisy at first.
+    """
+    options = {"n_epochs": 60, "optimizer_kwargs": {"lr": 0.03}, "lookback_skip": False, **chosen}
     model, seen = fit(tiny_model, waves, **options)
     best = seen.losses.index(min(seen.losses))
-    assert len(seen.losses) == best + 1 + 5 < 60
+    assert len(seen.losses) == best + 1 + patience < 60
     for name, value in model.model.state_dict().items():
         assert torch.equal(value, seen.weights[best][name]), name
 
@@ -247,6 +251,25 @@ def test_the_gradient_is_clipped_unless_the_trainer_says_otherwise(tiny_model, w
     assert max(own.norms) == pytest.approx(2.0, rel=1e-5)
     _, free = fit(tiny_model, large, trainer={"gradient_clip_val": 0.0})
     assert max(free.norms) > 100.0
+
+
+@pytest.mark.parametrize(
+    ("given", "fitted", "epochs"),
+    [
+        pytest.param({}, {}, 100, id="a small series trains long"),
+        pytest.param({"batch_size": 1}, {}, 50, id="as many epochs as make 3000 steps"),
+        pytest.param({"n_epochs": 3}, {}, 3, id="a number that was chosen"),
+        pytest.param({"n_epochs": 0}, {}, 0, id="also none"),
+        pytest.param({}, {"epochs": 2}, 2, id="a number for this training"),
+        pytest.param({"early_stopping_patience": None}, {}, 10, id="nothing would stop it"),
+    ],
+)
+def test_epochs_that_nobody_chose_are_enough_steps(tiny_model, waves, given, fitted, epochs):
+    """Ten epochs of two batches taught a network nothing that is not linear."""
+    model = tiny_model(**{"n_epochs": None, "optimizer_kwargs": {"lr": 1.0}, **given})
+    # 60 windows
+    model.fit(waves(71), val_series=waves(seed=1), **fitted)
+    assert model.trainer.max_epochs == epochs
 
 
 def test_no_epochs_give_the_linear_forecast(tiny_model, waves):

@@ -17,23 +17,26 @@ from .products import without_autocast
 # Steps after which half of a lasting effect is left.
 HALF_LIVES = (6, 24, 96)
 # Steps after which a covariate acts: the day before a holiday, or an advertisement of last week.
+# Regression replaces them by others, as many, where a covariate shows that it acts later.
 SHIFTS = (-1, 1, 2, 3, 4, 5, 6, 7)
 NUM_KNOTS = 4
 NUM_HARMONICS = 6
 # Steps that are averaged in one product.
 BLOCK_LENGTH = 32
-# Steps of the past covariates that are read one by one, at most.
+# Steps of past covariates that are read one by one, whatever their number; more of fewer.
 MOST_LAGS = 48
+MOST_PAST_STEPS = 512
 
 
 class CovariateEffects(nn.Module):
     """Effects of known-future and past covariates on the level of a series, linear in its weights.
 
     A known-future covariate acts by its value, by each of the seven values before it and by the
-    next one, and by averages of the values before it, as weather that lasts does; where it takes
-    many values, by lines that bend at quantiles; and all of this by the hour, the weekday and the
-    season, as harmonics of the calendar. A past covariate acts by its last steps. An effect is in
-    units of the deviation of the training windows, or of the window where it grows with that.
+    next one, or by eight others around it, and by averages of the values before it, as weather that
+    lasts does; where it takes many values, by lines that bend at quantiles; and all of this by the
+    hour, the weekday and the season, as harmonics of the calendar. A past covariate acts by its
+    last steps. An effect is in units of the deviation of the training windows, or of the window
+    where it grows with that.
 
     Parameters
     ----------
@@ -52,6 +55,7 @@ class CovariateEffects(nn.Module):
     center: Tensor
     scale: Tensor
     knots: Tensor
+    shifts: Tensor
     stretch: Tensor
     past_center: Tensor
     past_scale: Tensor
@@ -67,6 +71,8 @@ class CovariateEffects(nn.Module):
         self.register_buffer("center", torch.zeros(self.num_columns))
         self.register_buffer("scale", torch.ones(self.num_columns))
         self.register_buffer("knots", torch.zeros(curves, NUM_KNOTS))
+        usual = torch.tensor(SHIFTS).unsqueeze(1)
+        self.register_buffer("shifts", usual.repeat(1, self.num_columns))
         self.register_buffer("stretch", torch.ones(calendar))
         self.register_buffer("past_center", torch.zeros(config.num_past_covariates))
         self.register_buffer("past_scale", torch.ones(config.num_past_covariates))
@@ -76,7 +82,8 @@ class CovariateEffects(nn.Module):
         waves = 1 + calendar * 2 * NUM_HARMONICS
         shape = config.num_targets, functions, waves
         self.weight = nn.Parameter(torch.zeros(shape), requires_grad=False)
-        lags = min(config.input_chunk_length, MOST_LAGS)
+        lags = max(MOST_LAGS, MOST_PAST_STEPS // max(1, config.num_past_covariates))
+        lags = min(config.input_chunk_length, lags)
         self.lag_weight = nn.Parameter(
             torch.zeros(1, config.num_past_covariates, self.horizon, lags), requires_grad=False
         )
@@ -110,11 +117,6 @@ class CovariateEffects(nn.Module):
         if 24 in sizes:
             return math.prod(sizes[: sizes.index(24) + 1])
         return sizes[0] if sizes else 0
-
-    @property
-    def num_lags(self) -> int:
-        """Steps of past covariates that a forecast reads, of all of them."""
-        return self.lag_weight[0, :, 0].numel()
 
     @property
     def reads_covariates(self) -> bool:
@@ -152,7 +154,7 @@ class CovariateEffects(nn.Module):
         angles = 2 * math.pi * self.stretch * calendar
         turns = torch.arange(1, NUM_HARMONICS + 1, device=future.device) * angles.unsqueeze(3)
         waves = torch.stack([turns.sin(), turns.cos()], dim=4).flatten(2)
-        shifted = self.gap.cut(shift(self.gap.fill(curves[..., : self.num_columns])))
+        shifted = self.gap.cut(shift(self.gap.fill(curves[..., : self.num_columns]), self.shifts))
         functions = torch.cat([constant, curves, bent, shifted], dim=2)
         return functions, torch.cat([constant, waves], dim=2)
 
@@ -162,12 +164,20 @@ class CovariateEffects(nn.Module):
         averages = [average_before(values, half_life) for half_life in HALF_LIVES]
         return self.gap.cut(torch.cat([values, *averages], dim=2))
 
+    def newest_lags(self, inputs: Inputs) -> Tensor | None:
+        """What :meth:`lags` gives, as a regression reads it ``(B, S*X)``: the newest steps first.
+
+        So that some may do, as many of each covariate.
+        """
+        lags = self.lags(inputs)
+        return None if lags is None else lags.flip(2).mT.flatten(1)
+
     def set_lags(self, weight: Tensor) -> None:
-        """Set the weights ``(C, H, X*S)`` of the last steps of the past covariates."""
+        """Set the weights ``(C, H, S*X)`` of the last steps of the past covariates."""
         with torch.no_grad():
             self.match_components(len(weight))
-            shape = *weight.shape[:2], *self.lag_weight.shape[1::2]
-            self.lag_weight.copy_(weight.reshape(shape).transpose(1, 2))
+            newest = weight.unflatten(2, self.lag_weight.shape[:0:-2])  # (C, H, S, X)
+            self.lag_weight.copy_(newest.flip(2).permute(0, 3, 1, 2))
 
     def match_components(self, num_maps: int) -> None:
         """Make room for the lags of as many components, or for those that they share."""
@@ -176,8 +186,8 @@ class CovariateEffects(nn.Module):
             self.lag_weight.data = self.lag_weight.new_zeros(shape)
 
 
-def shift(values: Tensor) -> Tensor:
-    """Values ``(B, T, U)`` of other steps, those of `SHIFTS` before: ``(B, T, 8U)``.
+def shift(values: Tensor, shifts: Tensor) -> Tensor:
+    """Values ``(B, T, U)`` of other steps, as ``shifts`` says ``(S, U)`` before: ``(B, T, S*U)``.
 
     Beyond either end its value is taken to stand for ever.
 
@@ -185,12 +195,14 @@ def shift(values: Tensor) -> Tensor:
     --------
     >>> import torch
     >>> from informer_forecaster._network.effects import shift
-    >>> shift(torch.tensor([[[1.0], [2.0], [3.0]]]))[0, :, :3].tolist()
+    >>> shift(torch.tensor([[[1.0], [2.0], [3.0]]]), torch.tensor([[-1], [1], [2]]))[0].tolist()
     [[2.0, 1.0, 1.0], [3.0, 1.0, 1.0], [3.0, 2.0, 1.0]]
     """
-    steps = torch.arange(values.shape[1], device=values.device).unsqueeze(1)
-    at = steps - torch.tensor(SHIFTS, device=values.device)  # (T, 8)
-    return values[:, at.clamp(0, values.shape[1] - 1)].flatten(2)
+    steps = torch.arange(values.shape[1], device=values.device).view(-1, 1, 1)
+    at = (steps - shifts).clamp(0, values.shape[1] - 1)  # (T, S, U)
+    places = at * values.shape[2] + torch.arange(values.shape[2], device=values.device)
+    # Of the flat values: eight times as fast as an index of steps and one of columns.
+    return values.flatten(1).index_select(1, places.flatten()).unflatten(1, (len(at), -1))
 
 
 def average_before(values: Tensor, half_life: int) -> Tensor:

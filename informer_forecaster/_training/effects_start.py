@@ -34,11 +34,16 @@ class EffectsStart:
         :meth:`choose_columns` said of what.
     reduce : callable
         Adds up what several processes saw.
+
+    Attributes
+    ----------
+    windows : Sample
+        Those that are regressed on: fewer, evenly spaced.
     """
 
     def __init__(self, windows: Sample, effects: CovariateEffects, reduce: Reduce) -> None:
-        self.effects, self._reduce = effects, reduce
-        self._windows = windows
+        self.effects, self.reduce = effects, reduce
+        self.windows = windows
         heaviest = max(
             (float(one.weight.amax()) for one in windows if one.weight is not None), default=0.0
         )
@@ -47,7 +52,7 @@ class EffectsStart:
         with torch.no_grad():
             effects.unit.copy_(self._deviation())
             self._set_scales()
-        self._windows = windows.thinned(max(FEWEST_WINDOWS, MOST_STEPS // effects.horizon))
+        self.windows = windows.thinned(max(FEWEST_WINDOWS, MOST_STEPS // effects.horizon))
 
     def fit(self, given: LinearForecast | None) -> None:
         """Set the weights to those that explain best what the map ``given`` leaves.
@@ -58,14 +63,14 @@ class EffectsStart:
         if not len(columns.functions):
             return
         regression = None
-        for batch in self._windows:
-            for x, y in self._rows(batch, given):
+        for batch in self.windows:
+            for x, y in self.rows(batch, given, self._products(batch) / self._sizes):
                 if regression is None:
                     regression = RidgeRegression(x.shape[2], 1, x.shape[1], x.device)
                 regression.add(x, y, batch.fold)
         if regression is None:
             return
-        regression.reduce(self._reduce)
+        regression.reduce(self.reduce)
         # There are steps enough for the columns: the folds decide.
         found = regression.solve(PENALTIES, columns.prefixes, fewest=0)
         with torch.no_grad():
@@ -78,19 +83,19 @@ class EffectsStart:
 
     def _average(self, value: Tensor) -> Tensor:
         """Average over the processes."""
-        return self._reduce(value) / self._reduce(torch.ones_like(value))
+        return self.reduce(value) / self.reduce(torch.ones_like(value))
 
     def _deviation(self) -> Tensor:
         """Deviation of the training windows ``(C,)``, by their weight."""
         sums = self.effects.unit.new_zeros(2, len(self.effects.unit))
-        for batch in self._windows:
+        for batch in self.windows:
             variances = batch.inputs.target.var(1, correction=0)
             seen = torch.ones_like(variances)
             if batch.weight is not None:
                 seen = batch.weight.amax(1).expand_as(variances)
             weighted = torch.where(seen > 0, seen * variances, 0.0)
             sums += torch.stack([weighted.sum(0), seen.sum(0)])
-        variances, counts = self._reduce(sums).unbind()
+        variances, counts = self.reduce(sums).unbind()
         return (variances / counts.clamp(min=torch.finfo(counts.dtype).tiny)).sqrt()
 
     def _set_scales(self) -> None:
@@ -124,7 +129,7 @@ class EffectsStart:
 
     def _steps(self, read: Callable[[Windows], Tensor | None]) -> Tensor | None:
         """All steps ``(N, .)`` that weigh enough, of what ``read`` finds in the windows."""
-        found = [(read(batch), batch) for batch in self._windows]
+        found = [(read(batch), batch) for batch in self.windows]
         steps = [self._seen(values, batch) for values, batch in found if values is not None]
         return torch.cat(steps) if steps else None
 
@@ -148,10 +153,10 @@ class EffectsStart:
 
     def _num_steps(self) -> tuple[int, int]:
         """Steps that the windows of all processes have ahead, and how many that are in a series."""
-        windows = sum(map(self._num_windows, self._windows))
-        horizon, stride = self.effects.horizon, self._windows.stride
+        windows = sum(map(self._num_windows, self.windows))
+        horizon, stride = self.effects.horizon, self.windows.stride
         steps = windows * self.effects.weight.new_tensor([horizon, min(horizon, stride)])
-        count, own = map(int, self._reduce(steps).tolist())
+        count, own = map(int, self.reduce(steps).tolist())
         return count, own
 
     def _num_windows(self, batch: Windows) -> float:
@@ -170,27 +175,29 @@ class EffectsStart:
         """Deviation of each column, so that the penalty is on columns of one size."""
         sums = self.effects.weight.new_zeros(3, 1)
         if len(self.columns.functions):
-            for batch in self._windows:
+            for batch in self.windows:
                 x = self._seen(self._products(batch), batch)
                 sums = sums + torch.stack([x.sum(0), x.square().sum(0), torch.ones_like(x).sum(0)])
-        total, squares, count = self._reduce(sums).unbind()
+        total, squares, count = self.reduce(sums).unbind()
         variance = squares / count - (total / count).square()
         # A column that never changes says nothing.
         return torch.where(variance > 1e-6, variance.clamp(min=1e-6).sqrt(), torch.inf)
 
-    def _rows(
-        self, batch: Windows, given: LinearForecast | None
+    def rows(
+        self, batch: Windows, given: LinearForecast | None, x: Tensor
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Columns ``(N, C, n)`` and values ``(N, C, 1)`` of steps ahead, without the map's part."""
+        """Columns ``(N, C, n)`` and values ``(N, C, 1)`` of steps ahead, without the map's part.
+
+        Of columns ``x`` of all steps, ``(B, L + H, n)``.
+        """
         effects, inputs = self.effects, batch.inputs
-        x = self._products(batch) / self._sizes
         past, future, unit = inputs.target, batch.future, effects.unit_of(inputs.target)
         steps, horizon = past.shape[1], future.shape[1]
         level = past.new_full((1, horizon, steps), 1 / steps)
         weight = level if given is None else given.on_values(past)
         left = future - torch.einsum("chl,blc->bhc", weight, past)
         if given is not None:
-            left = left - given.beside(unit, effects.lags(inputs))
+            left = left - given.beside(unit, effects.newest_lags(inputs))
         seen = torch.ones_like(left) if batch.weight is None else batch.weight.sqrt()
         scale = seen * unit
         for each in range(len(x)):

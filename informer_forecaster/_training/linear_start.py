@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from informer_forecaster._network.component_lags import ComponentLags
-from informer_forecaster._network.effects import CovariateEffects
+from informer_forecaster._network.effects import MOST_LAGS, CovariateEffects
 from informer_forecaster._network.lookback_skip import Pooling
 
 from .map_choice import LinearMap
@@ -28,7 +28,7 @@ class LinearForecast(NamedTuple):
     """A map from normalised look-backs; ``C`` is 1 where all components share it.
 
     Weight ``(C, H, N)`` of what pooling leaves of the look-back, intercept and expected error
-    ``(C, H)``, the weights ``(C, H, X*S)`` of the last steps of past covariates, and those of the
+    ``(C, H)``, the weights ``(C, H, S*X)`` of the last steps of past covariates, and those of the
     other components ``(C, H, C*S)``, if they say anything. The look-back is taken relative to its
     own level, or as it is. The loss is a sum of squares to expect, to compare maps of the same
     windows.
@@ -54,7 +54,7 @@ class LinearForecast(NamedTuple):
         """What is forecast ``(B, H, C)`` besides: by past covariates, and where all is zero."""
         found = 0 * unit if self.is_relative else self.intercept.to(unit).mT
         if lags is not None:
-            found = found + unit * torch.einsum("bx,chx->bhc", lags.flatten(1), self.lags.to(unit))
+            found = found + unit * torch.einsum("bx,chx->bhc", lags, self.lags.to(unit))
         return found
 
 
@@ -122,10 +122,16 @@ class Rows(NamedTuple):
     components: ComponentLags | None
 
     @property
-    def num_shared(self) -> int:
-        """Inputs that a map of all components may read: none of them has the same others."""
-        lags = 0 if self.effects is None else self.effects.num_lags
-        return self.pooling.num_inputs + 1 + lags
+    def prefixes(self) -> list[int]:
+        """Inputs that a map of all components may read, the first ones: none has the same others.
+
+        With no past covariates, their last steps, or all that are read.
+        """
+        first = self.pooling.num_inputs + 1
+        if self.effects is None:
+            return [first]
+        number, steps = self.effects.lag_weight.shape[1::2]
+        return sorted({first + number * min(each, steps) for each in (0, MOST_LAGS, steps)})
 
     def of(self, batch: Windows) -> tuple[Tensor, Tensor]:
         """Inputs ``(B, C, n)`` and outputs ``(B, C, H)``.
@@ -137,8 +143,8 @@ class Rows(NamedTuple):
         if self.effects is not None:
             unit = self.effects.unit_of(past)
             before, ahead = self.effects.steps(batch.inputs)
-            lags = self.effects.lags(batch.inputs)
-            beside += [] if lags is None else [(unit * lags.flatten(1).unsqueeze(2)).mT]
+            lags = self.effects.newest_lags(batch.inputs)
+            beside += [] if lags is None else [(unit * lags.unsqueeze(2)).mT]
             past, future = past - unit * before, future - unit * ahead
         if self.components is not None:
             beside.append(self.components.rows(past))
@@ -181,7 +187,7 @@ def fit_linear_map(
         if regression is None:
             return None
         regression.reduce(reduce)
-        found = regression.solve(fewest=fewest, num_shared=rows.num_shared)
+        found = regression.solve(fewest=fewest, prefixes=rows.prefixes)
         if found is None:
             return None
         if not reduce(torch.tensor(float(is_uneven), device=found.weight.device)):
@@ -200,9 +206,9 @@ def _read_map(found: LinearMap, regression: RidgeRegression, rows: Rows) -> Line
     squares = squares if len(weight) > 1 else squares.sum(0, keepdim=True)
     # A component whose windows are all constant leaves no error.
     error = (found.residual / squares.clamp(min=torch.finfo(squares.dtype).tiny)[:, None]).sqrt()
-    lags, others = weight[:, steps + 1 :].mT, None
+    lags, others = weight[:, steps + 1 : rows.prefixes[-1]].mT, None
     if rows.components is not None:
-        lags, others = weight[:, steps + 1 :].mT.tensor_split([rows.num_shared - steps - 1], dim=2)
+        others = weight[:, rows.prefixes[-1] :].mT
     parts = weight[:, :steps].mT, weight[:, steps], error, lags, rows.pooling
     is_read = others is not None and bool(others.any())
     loss = float(found.residual.sum())
@@ -214,7 +220,7 @@ def fits_memory(
 ) -> bool:
     """Whether sums for each component have room for what it reads of the others."""
     lookback, horizon = _lengths(windows)
-    own = Rows(None, effects, Pooling.of(lookback, horizon), components).num_shared
+    own = Rows(None, effects, Pooling.of(lookback, horizon), components).prefixes[-1]
     return has_room(own + components.num_lags, horizon, components.num_targets)
 
 

@@ -17,6 +17,7 @@ from torch.optim.lr_scheduler import ExponentialLR, LambdaLR
 from informer_forecaster._checks import Arguments
 
 from .best_weights import FiniteWeights, KeepBestWeights
+from .defaults import Patience, enough_patience
 
 WARM_UP_STEPS = 100  # at most; never more than a tenth of all steps
 # Measured: 10,000 steps validate better at half the rate that 800 steps need.
@@ -41,7 +42,7 @@ class TrainingRecipe(LightningModule):
 
     Parameters
     ----------
-    early_stopping_patience : int or None
+    early_stopping_patience : int, "auto" or None
         Epochs without a lower validation loss after which training ends, if a series validates.
     **kwargs
         Parameters of the class that comes next: a module with an optimizer, and the attribute
@@ -56,7 +57,7 @@ class TrainingRecipe(LightningModule):
     lr_scheduler_cls: Any
     slows_down = False
 
-    def __init__(self, early_stopping_patience: int | None = None, **kwargs: Any) -> None:
+    def __init__(self, early_stopping_patience: Patience = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._patience = early_stopping_patience
         self._generators: tuple[torch.Tensor, list[torch.Tensor]] | None = None
@@ -92,7 +93,10 @@ class TrainingRecipe(LightningModule):
         callbacks: list[Callback] = self.trainer.callbacks  # type: ignore[attr-defined]
         if self._patience is None or not stops_by_itself(self._patience, callbacks):
             return [FiniteWeights()]
-        return [KeepBestWeights(self._patience), FiniteWeights()]
+        patience = self._patience
+        if patience == "auto":
+            patience = enough_patience(self.trainer.max_epochs or 0)
+        return [KeepBestWeights(patience), FiniteWeights()]
 
     def count_epochs_of_the_best(self) -> None:
         """Let the count of epochs be that of the weights that were kept."""
@@ -187,7 +191,7 @@ def fuse_on_a_cpu(optimizer: torch.optim.Optimizer) -> None:
             group["fused"] = True
 
 
-def stops_by_itself(patience: int | None, callbacks: Sequence[Callback]) -> bool:
+def stops_by_itself(patience: Patience, callbacks: Sequence[Callback]) -> bool:
     """Whether a training stops early without a rule of the user's, if a series validates."""
     # One of an earlier training holds that one's weights, and will be replaced.
     stoppers = [each for each in callbacks if isinstance(each, EarlyStopping)]

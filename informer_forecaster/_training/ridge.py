@@ -98,7 +98,6 @@ class RidgeRegression:
         prefixes: Sequence[int] | None = None,
         *,
         fewest: int | None = None,
-        num_shared: int | None = None,
     ) -> LinearMap | None:
         """Solve for ``W``; ``None`` where the inputs are all zero, or their squares overflowed.
 
@@ -107,27 +106,23 @@ class RidgeRegression:
         penalties : sequence of float
             Those that are tried, weakest first.
         prefixes : sequence of int, optional
-            How many inputs, the first ones, may be enough: what forecasts best is taken. All, if
-            not given.
+            How many inputs, the first ones, a shared map may read, rising: what forecasts best is
+            taken. All, if not given. More than the last are for components' own maps.
         fewest : int, optional
             Rows that each fold exceeds, or no fold is left out. As many as inputs and outputs, if
             not given: rows that follow each other share values with as many of the next ones.
-        num_shared : int, optional
-            Inputs, the first ones, that a shared map may read; all, if not given. The others are
-            for components' own maps.
         """
         size = self.sums.inner.sum((0, 1)).diagonal().mean()
         if not (size > 0 and all(bool(each.sum().isfinite()) for each in self.sums)):
             return None
         inputs = self.num_inputs
-        shared = inputs if num_shared is None else num_shared
+        prefixes = [inputs] if prefixes is None else prefixes
         if fewest is None:
             fewest = sum(self.sums.cross.shape[2:])
         if not bool(self.num_rows.min() > fewest):
-            return self._without_choice(size, shared)
-        prefixes = [shared] if prefixes is None else prefixes
+            return self._without_choice(size, prefixes[:2][-1])
         kinds = [Kind(*one) for one in product(penalties, prefixes)]
-        wider = [Kind(one, inputs) for one in penalties] if inputs > shared else []
+        wider = [Kind(one, inputs) for one in penalties] if inputs > prefixes[-1] else []
         found = choose_map(Folds(self.sums, size), kinds, wider)
         return LinearMap(found.weight, found.residual * size)
 
@@ -138,7 +133,8 @@ class RidgeRegression:
         # Generalised cross-validation: the share of the rows that the fit did not use up. The
         # components of a row count as one, as they may move together: where they do not, the
         # residual is too large, and bands too wide.
-        used = Sums(total.inner, total.inner, total.outer).solve(PENALTY)[0, 0].diagonal().sum()
+        inner = total.inner[..., :inputs, :inputs]
+        used = Sums(inner, inner, total.outer).solve(PENALTY)[0, 0].diagonal().sum()
         num_rows = self.num_rows.sum()
         unused = (1 - used / num_rows).clamp(min=LEAST_UNUSED)
         return LinearMap(weight, total.left_by(weight)[0] * size / unused**2)

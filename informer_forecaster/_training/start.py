@@ -13,6 +13,7 @@ from informer_forecaster._network.effects import CovariateEffects
 
 from .effects_start import FEWEST_WINDOWS, EffectsStart
 from .linear_start import LinearForecast, Reduce, fit_linear_map, fits_memory
+from .shift_choice import find_shifts
 from .windows import Sample, TrainingWindows
 
 # Bounds of the cost, whatever the length of the series.
@@ -22,11 +23,20 @@ ROUNDS = 2
 
 
 class Attempt(NamedTuple):
-    """Effects that were fitted, and the loss to expect with them."""
+    """Effects that were fitted, and the map and the loss to expect with them."""
 
     loss: float
     unit: Tensor
     weight: Tensor
+    shifts: Tensor
+    found: LinearForecast | None
+
+    def put_into(self, effects: CovariateEffects) -> None:
+        """Set the effects."""
+        with torch.no_grad():
+            effects.unit.copy_(self.unit)
+            effects.shifts.copy_(self.shifts)
+            effects.weight.copy_(self.weight)
 
 
 def fit_start(
@@ -67,10 +77,20 @@ def _choose_effects(effects: CovariateEffects, sample: Sample, norm: Any, reduce
     for shifted in (False, True) if effects.num_columns else ():
         start.choose_columns(shifted=shifted)
         attempts += [_attempt(start, unit, sample, norm, reduce, ROUNDS) for unit in units]
-    best = min(attempts, key=lambda attempt: attempt.loss)
-    with torch.no_grad():
-        effects.unit.copy_(best.unit)
-        effects.weight.copy_(best.weight)
+        if not shifted:
+            by_themselves = _best(attempts)
+    best = _best(attempts)
+    if effects.num_columns:
+        by_themselves.put_into(effects)
+        shifts = find_shifts(start, by_themselves.found)
+        if shifts is not None:
+            effects.shifts.copy_(shifts)
+            attempts += [_attempt(start, best.unit, sample, norm, reduce, ROUNDS)]
+    _best(attempts).put_into(effects)
+
+
+def _best(attempts: list[Attempt]) -> Attempt:
+    return min(attempts, key=lambda attempt: attempt.loss)
 
 
 def _attempt(
@@ -89,7 +109,7 @@ def _attempt(
         start.fit(found)
         found = fit_linear_map(sample, norm, effects, reduce)
     loss = math.inf if found is None else found.loss
-    return Attempt(loss, unit, effects.weight.clone())
+    return Attempt(loss, unit, effects.weight.clone(), effects.shifts.clone(), found)
 
 
 def _num_windows(windows: TrainingWindows) -> int:
