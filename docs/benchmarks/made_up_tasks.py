@@ -74,6 +74,55 @@ def make_delay(_: Path | None = None) -> Task:
     return Task((to_series(times, y=y),), 48, 6, (2400, 2800), season=24, cycle=24, covariates=past)
 
 
+def make_late(_: Path | None = None) -> Task:
+    """Hours with a daily wave, and two drivers that act late, made up; noise of 0.3. Scaled.
+
+    A past covariate acts 72 hours later, a known one 12 hours later.
+    """
+    random, rows = np.random.default_rng(0), 4000
+    times = pd.date_range("2023-01-01", periods=rows, freq="h")
+    seen = lfilter([1.0], [1.0, -0.5], random.normal(size=rows))
+    known = random.normal(size=rows)
+    y = 2 * np.sin(2 * np.pi * np.arange(rows) / 24) + 2 * np.roll(seen, 72)
+    y += 1.5 * np.roll(known, 12) + 0.3 * random.normal(size=rows)
+    ends = split(rows)
+    table = scale(pd.DataFrame({"y": y, "seen": seen, "known": known}, times), ends[0])
+    drivers = {name: (to_series(times, **{name: table[name]}),) for name in ("seen", "known")}
+    covariates = Covariates(past=drivers["seen"], future=drivers["known"])
+    target = to_series(times, y=table["y"])
+    return Task((target,), 96, 24, ends, season=24, cycle=24, covariates=covariates)
+
+
+def make_bent(_: Path | None = None) -> Task:
+    """Hours that follow the size of a driver, not its sign, eight hours later, made up. Scaled.
+
+    A driver and its negative do the same: no linear map sees anything of it.
+    """
+    random, rows = np.random.default_rng(0), 4000
+    times = pd.date_range("2023-01-01", periods=rows, freq="h")
+    driver = lfilter([1.0], [1.0, -0.6], random.normal(size=rows))
+    y = np.sin(2 * np.pi * np.arange(rows) / 24) + 2 * np.abs(np.roll(driver, 8))
+    y += 0.2 * random.normal(size=rows)
+    ends = split(rows)
+    table = scale(pd.DataFrame({"y": y, "driver": driver}, times), ends[0])
+    covariates = Covariates(past=(to_series(times, driver=table["driver"]),))
+    target = to_series(times, y=table["y"])
+    return Task((target,), 48, 8, ends, season=24, cycle=24, covariates=covariates)
+
+
+def make_chaos(_: Path | None = None) -> Task:
+    """The equation of Mackey and Glass with a delay of 17 steps: chaos without noise. Scaled."""
+    warm_up, rows = 1000, 4000
+    x = np.full(warm_up + rows, 1.2)
+    for row in range(17, len(x) - 1):
+        delayed = x[row - 17]
+        x[row + 1] = 0.9 * x[row] + 0.2 * delayed / (1 + delayed**10)
+    index = pd.RangeIndex(rows)
+    ends = split(rows)
+    table = scale(pd.DataFrame({"x": x[warm_up:]}, index), ends[0])
+    return Task((to_series(index, x=table["x"]),), 96, 24, ends, season=50, cycle=50)
+
+
 def make_promotions(_: Path | None = None) -> Task:
     """The shop of docs/covariates.md: weekdays and promotions, 500 days, the last 14 forecast."""
     random, days = np.random.default_rng(0), pd.date_range("2022-07-01", periods=500, freq="D")

@@ -14,7 +14,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from darts import TimeSeries
-from made_up_tasks import make_delay, make_demand, make_promotions, make_sales
+from made_up_tasks import (
+    make_bent,
+    make_chaos,
+    make_delay,
+    make_demand,
+    make_late,
+    make_promotions,
+    make_sales,
+)
 from protocol import load_weather
 from sktime.datasets import load_airline
 from task import Covariates, Task, scale, split, to_series
@@ -88,10 +96,13 @@ TASKS: dict[str, Callable[[Any], Task]] = {
     "sales": make_sales,
     "airline": make_airline,
     "delay": make_delay,
+    "late": make_late,
+    "bent": make_bent,
+    "chaos": make_chaos,
     "demand": make_demand,
     "PBS": make_panel,
     "bike_hour": make_bike_hour,
     "vic_elec": make_vic_elec,
     **{f"weather-{h}": partial(make_weather, h) for h in (96, 192, 336, 720)},
 }
-MADE_UP = ("promotions", "sales", "airline", "delay", "demand")
+MADE_UP = ("promotions", "sales", "airline", "delay", "late", "bent", "chaos", "demand")
