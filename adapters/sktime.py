@@ -329,7 +329,7 @@ class InformerForecaster(SavedForecaster):
             instances = self._read(y, X, self.model_.columns)
             if self.model_.columns is self.pretrained_model_.columns:
                 instances = as_known(instances, self.model_.scales)
-            if self.fit_after_pretrain == "finetune":
+            if self.fit_after_pretrain == "finetune" and self.update_epochs:
                 self._finetune(instances)
             else:
                 self._warn_of_short(instances)

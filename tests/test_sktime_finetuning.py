@@ -29,6 +29,17 @@ def test_no_update_epochs_means_no_training():
     assert same_weights(before, weights(forecaster.update(noise()[30:])))
 
 
+def test_no_update_epochs_mean_no_training_after_pretrain_either():
+    """Darts takes 0 epochs for the number that a model was made with."""
+    given = {"update_epochs": 0, "fit_after_pretrain": "finetune"}
+    forecaster = make(**given).pretrain(panel(), fh=FH)
+    before = {
+        k: v.clone() for k, v in forecaster.pretrained_model_.model.model.state_dict().items()
+    }
+    after = weights(forecaster.fit(noise()[:30], fh=FH))
+    assert same_weights(before, after)
+
+
 @pytest.mark.parametrize(("known", "start", "stop"), [(30, 25, 33), (33, 20, 28)])
 def test_rows_of_an_update_replace_those_they_overlap(known, start, stop):
     """Also later ones, which is how a backtest goes back in time."""
