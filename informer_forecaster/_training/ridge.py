@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .map_choice import Folds, Kind, LinearMap, choose_map
-from .sums import Sums, has_room
+from .sums import Sums, dtype_of_sums, has_room
 from .windows import FOLDS
 
 # Shares of the inputs' mean square that are added to each: those that are tried, weakest first.
@@ -60,8 +60,7 @@ class RidgeRegression:
         num_components: int = 1,
         device: torch.device | str = "cpu",
     ) -> None:
-        # The squares of a large series overflow float32.
-        dtype = torch.float32 if torch.device(device).type == "mps" else torch.float64
+        dtype = dtype_of_sums(device)
         if not has_room(num_inputs, num_outputs, num_components):
             num_components = 1
         shape = (FOLDS, num_components)

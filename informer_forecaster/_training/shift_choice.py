@@ -9,6 +9,7 @@ from informer_forecaster._network.effects import shift
 
 from .effects_start import EffectsStart
 from .linear_start import LinearForecast
+from .sums import dtype_of_sums
 
 # Steps that are tried: from a week of days before a value is reached to a week of hours after it.
 MOST_LEADS = 7
@@ -24,12 +25,13 @@ def find_shifts(start: EffectsStart, given: LinearForecast | None) -> Tensor | N
 
     Of what the effects as they are and the map ``given`` leave; ``None`` where there are none.
     """
-    effects = start.effects
-    shifts = effects.shifts.clone()
+    shifts = start.effects.shifts.clone()
+    steps = start.windows.first.inputs.target.shape[1]
+    tried = torch.arange(-MOST_LEADS, min(steps, MOST_DELAYS) + 1, device=shifts.device)
+    now = int((tried == 0).nonzero())
     is_found = False
-    for column in range(effects.num_columns):
-        tried, inner, cross, left = _sum_up(start, given, column)
-        now = int((tried == 0).nonzero())
+    for column, sums in enumerate(_sum_up(start, given, tried)):
+        inner, cross, left = sums[:-1, :-1], sums[:-1, -1], float(sums[-1, -1])
         usual = [now, *torch.searchsorted(tried, shifts[:, column].clamp(max=tried[-1])).tolist()]
         chosen = choose_columns(inner, cross, [now], len(usual))
         usually = explained(inner, cross, usual)
@@ -39,25 +41,28 @@ def find_shifts(start: EffectsStart, given: LinearForecast | None) -> Tensor | N
     return shifts if is_found else None
 
 
-def _sum_up(
-    start: EffectsStart, given: LinearForecast | None, column: int
-) -> tuple[Tensor, Tensor, Tensor, float]:
-    """Steps that are tried, and what their values say of what is left: products, and squares."""
-    effects = start.effects
-    steps = start.windows.first.inputs.target.shape[1]
-    tried = torch.arange(-MOST_LEADS, min(steps, MOST_DELAYS) + 1, device=effects.shifts.device)
-    sums = torch.zeros(len(tried) + 1, len(tried) + 1, dtype=torch.float64, device=tried.device)
+def _sum_up(start: EffectsStart, given: LinearForecast | None, tried: Tensor) -> Tensor:
+    """Products ``(U, K + 1, K + 1)`` of each covariate's values at the steps that are tried.
+
+    With each other and, in the last row and column, with what is left.
+    """
+    effects, size = start.effects, len(tried) + 1
+    sums = torch.zeros(
+        *(effects.num_columns, size, size), dtype=dtype_of_sums(tried.device), device=tried.device
+    )
     for batch in start.windows:
-        assert batch.inputs.future is not None
-        values = effects.gap.fill(effects.curves(batch.inputs.future[..., : effects.num_columns]))
-        moved = effects.gap.cut(shift(values[..., column : column + 1], tried.unsqueeze(1)))
+        future = effects.standardise(batch.inputs).future
+        assert future is not None
+        values = effects.gap.fill(future)
         # All components have the same effects, in their own units.
         found = torch.cat(effects.steps(batch.inputs), dim=1)[..., :1]
-        for x, y in start.rows(batch, given, torch.cat([moved, found], dim=2)):
-            left = torch.cat([x[..., :-1], y - x[..., -1:]], dim=2).flatten(0, 1).to(sums.dtype)
-            sums += left.mT @ left
-    sums = start.reduce(sums)
-    return tried, sums[:-1, :-1], sums[:-1, -1], float(sums[-1, -1])
+        for column in range(effects.num_columns):
+            moved = effects.gap.cut(shift(values[..., column : column + 1], tried.unsqueeze(1)))
+            for x, y in start.rows(batch, given, torch.cat([moved, found], dim=2)):
+                left = torch.cat([x[..., :-1], y - x[..., -1:]], dim=2).flatten(0, 1)
+                left = left.to(sums.dtype)
+                sums[column] += left.mT @ left
+    return start.reduce(sums)
 
 
 def choose_columns(inner: Tensor, cross: Tensor, first: list[int], count: int) -> list[int]:

@@ -49,8 +49,8 @@ def fit_start(
     """Fit effects of covariates and the map from the look-back in turns; arguments as for both.
 
     An effect is as large in every window, or grows with the deviation of its window; it acts at its
-    own step, or at those around it, too. What is expected to forecast better is taken. The other
-    components of the target are read where some windows say that it helps.
+    own step, or at others too, around it or far away. What is expected to forecast better is taken.
+    The other components of the target are read where some windows say that it helps.
     """
     if effects is None and components is None:
         return fit_linear_map(windows, norm, None, reduce)
@@ -73,19 +73,23 @@ def fit_start(
 def _choose_effects(effects: CovariateEffects, sample: Sample, norm: Any, reduce: Reduce) -> None:
     start = EffectsStart(sample, effects, reduce)
     units = effects.unit.clone(), torch.zeros_like(effects.unit)
-    attempts = [_attempt(start, unit, sample, norm, reduce, rounds=0) for unit in units]
-    for shifted in (False, True) if effects.num_columns else ():
-        start.choose_columns(shifted=shifted)
-        attempts += [_attempt(start, unit, sample, norm, reduce, ROUNDS) for unit in units]
-        if not shifted:
-            by_themselves = _best(attempts)
-    best = _best(attempts)
+
+    def attempt(unit: Tensor, rounds: int = ROUNDS) -> Attempt:
+        return _attempt(start, unit, sample, norm, reduce, rounds)
+
+    attempts = [attempt(unit, rounds=0) for unit in units]
     if effects.num_columns:
+        start.choose_columns(shifted=False)
+        attempts += map(attempt, units)
+        by_themselves = _best(attempts)
+        start.choose_columns(shifted=True)
+        attempts += map(attempt, units)
+        unit = _best(attempts).unit
         by_themselves.put_into(effects)
         shifts = find_shifts(start, by_themselves.found)
         if shifts is not None:
             effects.shifts.copy_(shifts)
-            attempts += [_attempt(start, best.unit, sample, norm, reduce, ROUNDS)]
+            attempts.append(attempt(unit))
     _best(attempts).put_into(effects)
 
 

@@ -66,6 +66,14 @@ class Sums(NamedTuple):
         return weight
 
 
+def dtype_of_sums(device: torch.device | str) -> torch.dtype:
+    """Number type of sums of squares: those of a large series overflow float32.
+
+    Apple's GPUs have no other.
+    """
+    return torch.float32 if torch.device(device).type == "mps" else torch.float64
+
+
 def has_room(num_inputs: int, num_outputs: int, num_components: int) -> bool:
     """Whether sums for each component fit into the memory."""
     return FOLDS * num_components * num_inputs * (num_inputs + num_outputs) <= MOST_NUMBERS
