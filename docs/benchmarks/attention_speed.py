@@ -97,7 +97,7 @@ def measure(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
             times = time_side_by_side(calls, arguments.rounds, arguments.threads, arguments.seconds)
         for method in methods if is_paper or times else ():
             case = {"length": length, "causal": causal, "method": method}
-            memory = measure_memory_apart(__file__, arguments, case) if is_paper else None
+            memory = measure_memory_apart(measure_memory, arguments, case) if is_paper else None
             yield {"heads": heads, **case, "milliseconds": times.get(method), "memory": memory}
 
 

@@ -49,10 +49,7 @@ RESULTS = Path(__file__).with_suffix(".csv")
 SMOKE = {"look_back": 32, "windows": 4}
 # The paper's width alone would take most of the minute.
 SMOKE_WIDTHS = {"d_model": 32, "dim_feedforward": 64}
-QUIET = {
-    "accelerator": "cpu",
-    **dict.fromkeys(("enable_progress_bar", "enable_model_summary", "logger"), False),
-}
+QUIET = dict.fromkeys(("enable_progress_bar", "enable_model_summary", "logger"), False)
 PREDICT = {"retrain": False, "predict_kwargs": {"batch_size": 512}}
 # Arguments that say where and how a model is run, not what it is; the rest are its settings.
 ENVIRONMENT = ("pl_trainer_kwargs", "work_dir", "model_name", "random_state", "save_checkpoints")
@@ -76,15 +73,19 @@ def _name_of(value: Any) -> str:
     return value.__name__ if isinstance(value, type) else type(value).__name__
 
 
-def fit(method: Method, cell: Cell, parts: Parts, folder: str) -> tuple[Any, int | None]:
+def fit(
+    method: Method, cell: Cell, parts: Parts, folder: str, accelerator: str = "cpu"
+) -> tuple[Any, int | None]:
     """Train a method's model, where it is trained once; its best validation epoch, and epochs."""
     horizon = cell["horizon"]
     if method.kind == "refitted":
         return method.build(horizon, {}), None
     train = columns_of(parts.train, method.apart)
     if method.kind == "naive":
-        return method.build(horizon, {"pl_trainer_kwargs": QUIET}).fit(train), None
-    trainer: dict[str, Any] = dict(QUIET)
+        return method.build(horizon, {"pl_trainer_kwargs": {**QUIET, "accelerator": "cpu"}}).fit(
+            train
+        ), None
+    trainer: dict[str, Any] = {**QUIET, "accelerator": accelerator}
     if cell["dataset"] == "waves":
         trainer["limit_train_batches"] = 2
     environment = {"random_state": cell["seed"], "work_dir": folder, "model_name": "cell"}
@@ -102,7 +103,7 @@ def fit(method: Method, cell: Cell, parts: Parts, folder: str) -> tuple[Any, int
     return model if is_ours else model.load_from_checkpoint("cell", folder, best=True), epochs
 
 
-def run_cell(cell: Cell, method: Method, parts: Parts) -> Cell:
+def run_cell(cell: Cell, method: Method, parts: Parts, accelerator: str = "cpu") -> Cell:
     """Train and score one method on one data set, horizon and seed; give back its row."""
     horizon, look_back = cell["horizon"], method.look_back
     options: dict[str, Any] = {"windows": method.windows, "apart": method.apart}
@@ -111,7 +112,7 @@ def run_cell(cell: Cell, method: Method, parts: Parts) -> Cell:
     options |= {"retrain": True, "train_length": look_back} if is_refitted else PREDICT
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        model, epochs = fit(method, cell, parts, folder)
+        model, epochs = fit(method, cell, parts, folder, accelerator)
     seconds = time.perf_counter() - start
     row = {**cell, "epochs": epochs}
     if not is_refitted:
@@ -192,6 +193,7 @@ def read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--epochs", type=int, help="most passes over the data, for all networks")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--accelerator", default="cpu", help="of the networks: cpu or gpu")
     parser.add_argument("--csv", type=Path, default=RESULTS, help="the rows; a page lies beside it")
     parser.add_argument(
         "--smoke", action="store_true", help="every method, one epoch, made-up data"
@@ -230,7 +232,7 @@ def run(arguments: argparse.Namespace) -> None:
             method.look_back,
             univariate=cell["features"] == "univariate",
         )
-        append(arguments.csv, run_cell(cell, method, parts))
+        append(arguments.csv, run_cell(cell, method, parts, arguments.accelerator))
     page = PAGE if arguments.csv == RESULTS else arguments.csv.with_suffix(".md")
     write_page(read(arguments.csv), page)
 

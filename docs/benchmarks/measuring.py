@@ -119,10 +119,17 @@ def _status(field: str) -> int:
 
 
 def measure_memory_apart(
-    script: str, arguments: argparse.Namespace, request: dict[str, Any]
+    measure: Callable[[dict[str, Any], str], float],
+    arguments: argparse.Namespace,
+    request: dict[str, Any],
 ) -> float:
-    """Measure memory in a new process: ``script --memory request`` prints a number."""
-    command = [sys.executable, script, "--memory", json.dumps(request)]
+    """Measure memory in a new process: ``script --memory request`` prints a number.
+
+    A GPU's allocator counts what each call holds, and needs no process of its own.
+    """
+    if arguments.device != "cpu":
+        return measure(request, arguments.device)
+    command = [sys.executable, measure.__code__.co_filename, "--memory", json.dumps(request)]
     for name in ("device", "threads", "seed"):
         command += [f"--{name}", str(getattr(arguments, name))]
     return float(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)

@@ -198,7 +198,7 @@ def measure_growth(arguments: argparse.Namespace) -> Iterator[Row]:
         times = time_side_by_side(calls, arguments.rounds, arguments.threads, arguments.seconds)
         for length, (_, tokens) in tqdm(steps.items(), desc=f"growth of {growing}"):
             request = {"growing": growing, "length": int(length)}
-            memory = measure_memory_apart(__file__, arguments, request)
+            memory = measure_memory_apart(measure_memory, arguments, request)
             case = {"part": "growth", "setting": f"{growing} {length}", "method": "ours"}
             microseconds = 1e3 * times[length] / tokens
             yield {**case, "quantity": "microseconds a token", "value": microseconds}
