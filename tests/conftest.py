@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
+import importlib.metadata
 import logging
 import os
 import random
@@ -18,6 +20,10 @@ import pytest
 # network as small as the tests' takes several times longer than with one.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
+
+# Lightning reads the files of every installed package at every fit and forecast: a third of a short
+# one. No package is installed while the tests run.
+importlib.metadata.entry_points = functools.cache(importlib.metadata.entry_points)  # type: ignore[assignment]
 
 # The sources beside these tests are what is tested, here and in processes that a test starts, even
 # where the interpreter has another checkout installed.

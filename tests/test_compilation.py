@@ -24,8 +24,16 @@ def make_network(**mode: object) -> tuple[Informer, tuple[torch.Tensor, None, to
     return Informer(config), (torch.randn(3, 60, 2), None, torch.randn(3, 90, 2))
 
 
+# The defaults, and the second-order attention of the decoder; the others take a minute.
 @pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("mode", MODES, ids=str)
+@pytest.mark.parametrize(
+    "mode",
+    [
+        pytest.param(each, marks=[pytest.mark.slow] * (at not in (0, 3)))
+        for at, each in enumerate(MODES)
+    ],
+    ids=str,
+)
 def test_the_network_is_one_graph(mode: dict[str, object], training: bool) -> None:
     """A break would cost a round trip through Python in every layer; `fullgraph` refuses one."""
     torch.compiler.reset()  # torch compiles a function for eight networks of a process at most

@@ -203,5 +203,5 @@ def test_equal_paths_are_warned_of(tiny_model, waves):
 def test_a_conformal_model_is_not_warned_of_equal_paths(tiny_model, waves):
     """It asks for 500 samples of whatever model it is given."""
     series = waves(60)
-    model = ConformalNaiveModel(tiny_model().fit(series), quantiles=[0.1, 0.5, 0.9])
+    model = ConformalNaiveModel(tiny_model().fit(series), quantiles=[0.1, 0.5, 0.9], cal_length=4)
     assert len(model.predict(4, series)) == 4

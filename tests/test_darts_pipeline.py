@@ -103,7 +103,7 @@ def test_ensembles_and_conformal_intervals(tiny_model, waves):
     members = [tiny_model().fit(series), tiny_model(10, 5).fit(series)]
     mean = sum(member.predict(4).values() for member in members) / 2
     assert np.allclose(ensemble.predict(4).values(), mean)
-    conformal = ConformalNaiveModel(members[0], quantiles=[0.1, 0.5, 0.9])
+    conformal = ConformalNaiveModel(members[0], quantiles=[0.1, 0.5, 0.9], cal_length=4)
     bands = conformal.predict(4, series, predict_likelihood_parameters=True).values()
     assert (np.diff(bands, axis=1) >= 0).all()
 

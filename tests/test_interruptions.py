@@ -51,6 +51,7 @@ def test_a_killed_training_resumes_to_the_same_weights(tmp_path):
     assert count_survivors("training", tmp_path, range(2)) == 2
 
 
+@pytest.mark.slow  # the tests of each step, below, are quick
 @pytest.mark.parametrize("task", ["saving", "pretrained"])
 def test_a_killed_save_leaves_a_whole_model(tmp_path, task):
     assert count_survivors(task, tmp_path, range(4)) == 4

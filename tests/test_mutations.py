@@ -27,9 +27,9 @@ def caught(*defects: int) -> str:
     return done.stdout.splitlines()[-1]
 
 
-def test_three_defects_are_caught():
-    """The quick ones, and the places of all; the slow test below puts all of them in."""
-    assert caught(4, 5, 7) == "3 of 3 caught"
+def test_a_defect_is_caught():
+    """A quick one, and the places of all; the slow test below puts all of them in."""
+    assert caught(4) == "1 of 1 caught"
 
 
 @pytest.mark.slow

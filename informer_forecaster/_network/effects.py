@@ -52,6 +52,7 @@ class CovariateEffects(nn.Module):
     # NOTE[DIFF] the paper's covariates are inputs of the network alone. Here what they add by
     # themselves is taken off the look-back before the network sees it, and put on the forecast.
 
+    half_lives: Tensor
     center: Tensor
     scale: Tensor
     knots: Tensor
@@ -68,6 +69,7 @@ class CovariateEffects(nn.Module):
         calendar = config.num_calendar_features
         self.num_columns = config.num_future_covariates - calendar
         curves = self.num_columns * (1 + len(HALF_LIVES))
+        self.register_buffer("half_lives", torch.tensor(HALF_LIVES), persistent=False)
         self.register_buffer("center", torch.zeros(self.num_columns))
         self.register_buffer("scale", torch.ones(self.num_columns))
         self.register_buffer("knots", torch.zeros(curves, NUM_KNOTS))
@@ -161,8 +163,8 @@ class CovariateEffects(nn.Module):
     def curves(self, columns: Tensor) -> Tensor:
         """Values of the columns ``(B, T, U)`` in units, and their averages: ``(B, T, 4U)``."""
         values = self.gap.fill((columns - self.center) / self.scale)
-        averages = [average_before(values, half_life) for half_life in HALF_LIVES]
-        return self.gap.cut(torch.cat([values, *averages], dim=2))
+        averages = average_before(values, self.half_lives)
+        return self.gap.cut(torch.cat([values, averages], dim=2))
 
     def newest_lags(self, inputs: Inputs) -> Tensor | None:
         """What :meth:`lags` gives, as a regression reads it ``(B, S*X)``: the newest steps first.
@@ -205,27 +207,30 @@ def shift(values: Tensor, shifts: Tensor) -> Tensor:
     return values.flatten(1).index_select(1, places.flatten()).unflatten(1, (len(at), -1))
 
 
-def average_before(values: Tensor, half_life: int) -> Tensor:
-    """Average the values ``(B, T, U)`` up to each step, the older the less.
+def average_before(values: Tensor, half_lives: Tensor) -> Tensor:
+    """Average the values ``(B, T, U)`` up to each step, the older the less: ``(B, T, A*U)``.
 
-    Before the first step its value is taken to have stood for ever.
+    For each of ``A`` half-lives. Before the first step its value is taken to have stood for ever.
 
     Examples
     --------
     >>> import torch
     >>> from informer_forecaster._network.effects import average_before
-    >>> average_before(torch.tensor([[[0.0], [8.0], [8.0]]]), 1).flatten().tolist()
+    >>> average_before(torch.tensor([[[0.0], [8.0], [8.0]]]), torch.tensor([1])).flatten().tolist()
     [0.0, 4.0, 6.0]
     """
     # In blocks, so that the cost grows linearly: within each, and what the ones before it left.
     first, length = values[:, :1], values.shape[1]
+    half_lives = half_lives.to(values.dtype).view(-1, 1, 1)
     changes = F.pad(values - first, (0, 0, 0, -length % BLOCK_LENGTH))
     blocks = changes.unflatten(1, (-1, BLOCK_LENGTH))  # (B, N, 32, U)
     steps = torch.arange(BLOCK_LENGTH, device=values.device, dtype=values.dtype)
-    kept = torch.exp2(-(steps.unsqueeze(1) - steps) / half_life).tril()
-    within = torch.einsum("ts,bnsu->bntu", kept * (1 - 2 ** (-1 / half_life)), blocks)
+    kept = torch.exp2(-(steps.unsqueeze(1) - steps) / half_lives).tril()
+    within = torch.einsum("ats,bnsu->bntau", kept * (1 - torch.exp2(-1 / half_lives)), blocks)
     order = torch.arange(blocks.shape[1], device=values.device, dtype=values.dtype)
-    ages = (order.unsqueeze(1) - order - 1) * (BLOCK_LENGTH / half_life)
-    left = torch.einsum("nm,bmu->bnu", torch.exp2(-ages.clamp(min=0)).tril(-1), within[:, :, -1])
-    fading = torch.exp2(-(steps + 1) / half_life).unsqueeze(1)
-    return (within + fading * left.unsqueeze(2)).flatten(1, 2)[:, :length] + first
+    ages = (order.unsqueeze(1) - order - 1) * BLOCK_LENGTH / half_lives
+    ended = within[:, :, -1]
+    left = torch.einsum("anm,bmau->bnau", torch.exp2(-ages.clamp(min=0)).tril(-1), ended)
+    fading = torch.exp2(-(steps + 1) / half_lives).permute(2, 0, 1)  # (32, A, 1)
+    averages = (within + fading * left.unsqueeze(2)).flatten(1, 2)[:, :length]
+    return (averages + first.unsqueeze(2)).flatten(2)

@@ -58,6 +58,7 @@ class StepHead(nn.Module):
     # NOTE[DIFF] the paper projects a token linearly, whatever the covariates of its steps are.
 
     cycle: Tensor
+    half_lives: Tensor
 
     def __init__(self, config: InformerConfig, dropout: DropoutFactory) -> None:
         super().__init__()
@@ -75,6 +76,7 @@ class StepHead(nn.Module):
             nn.GELU(),
             dropout(config.dropout),
         )
+        self.register_buffer("half_lives", torch.tensor(HALF_LIVES), persistent=False)
         # Steps of a cycle; none until it is set.
         self.register_buffer("cycle", torch.zeros((), dtype=torch.long))
 
@@ -95,8 +97,8 @@ class StepHead(nn.Module):
         """Covariates of the steps ahead, and averages of those before, ``(B, H, 4F)``."""
         assert future is not None  # a head is made where there are some
         whole = self.gap.fill(future)
-        averages = [average_before(whole, each)[:, -self.horizon :] for each in HALF_LIVES]
-        return torch.cat([future[:, -self.horizon :], *averages], dim=2)
+        averages = average_before(whole, self.half_lives)
+        return torch.cat([future[:, -self.horizon :], averages[:, -self.horizon :]], dim=2)
 
     def _same_phase(self, target: Tensor) -> Tensor:
         """Values ``(B, H, C*14)`` of the last cycles at each step's phase; zero before them."""
