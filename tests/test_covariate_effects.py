@@ -97,6 +97,24 @@ def test_a_curve_and_a_cycle_are_found(tiny_model):
     assert error(model, series, start=2100, future_covariates=known) < 0.35 * values.std()
 
 
+@pytest.mark.parametrize("others", [0, 9])
+def test_two_covariates_act_together(tiny_model, others):
+    """An offer sells at a low price only: neither the offer nor the price tells by itself.
+
+    Of twelve covariates there are 66 pairs, and eight of them are read.
+    """
+    draw, length = random(), 700
+    offer = draw.uniform(size=length) < 0.4
+    price = draw.uniform(1, 3, length)
+    more = draw.normal(size=(length, 1 + others))
+    values = 50 + 20 * offer * np.maximum(0, 2.2 - price) + draw.normal(size=length)
+    series, known = table(values), table(np.c_[more[:, :1], offer, more[:, 1:], price])
+    model = tiny_model(n_epochs=0, trainer=WHOLE)
+    model.fit(series[:560], future_covariates=known)
+    # Of noise it is 0.8; without pairs 3.5 and 3.7.
+    assert error(model, series, start=560, future_covariates=known) < 1.5
+
+
 @pytest.mark.parametrize("later", [-1, 2, 7])
 def test_an_effect_on_another_day_is_found(tiny_model, later):
     """Sales before a holiday, or after an advertisement, which do nothing on the day itself."""

@@ -44,6 +44,7 @@ INFORMED = (
     ("promotions", "mae", "promotions (MAE)"),
     ("late", "mse", "late"),
     ("bent", "mse", "bent"),
+    ("solar", "mse", "solar"),
 )
 ALONE = (("PBS", "mse", "PBS"), ("airline", "mse", "airline"), ("chaos", "mse", "chaos"))
 ETT = ("ETTh1", "ETTh2", "ETTm1")

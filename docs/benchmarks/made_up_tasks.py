@@ -110,6 +110,34 @@ def make_bent(_: Path | None = None) -> Task:
     return Task((target,), 48, 8, ends, season=24, cycle=24, covariates=covariates)
 
 
+def make_solar(_: Path | None = None) -> Task:
+    """Hours of a solar plant, made up: what a clear sky gives, times what clouds let through.
+
+    Both are known ahead, and neither tells by itself. Scaled.
+    """
+    random, rows = np.random.default_rng(2), 24 * 400
+    times, hours = pd.date_range("2022-01-03", periods=rows, freq="h"), np.arange(rows)
+    season = 0.3 * np.sin(2 * np.pi * (hours / 24 - 80) / 365)
+    clear = np.maximum(0, np.sin(2 * np.pi * (hours % 24 - 6) / 24) + season)
+    weather = lfilter([1.0], [1.0, -0.95], random.normal(scale=0.6, size=rows))
+    clouds = 1 / (1 + np.exp(-weather))
+    y = clear * (1 - 0.8 * clouds**2.5) + 0.02 * random.normal(size=rows) * (clear > 0)
+    ends = split(rows)
+    table = scale(pd.DataFrame({"y": y, "clouds": clouds, "clear": clear}, times), ends[0])
+    future = to_series(times, clouds=table["clouds"], clear=table["clear"])
+    return Task(
+        (to_series(times, y=table["y"]),),
+        96,
+        24,
+        ends,
+        season=24,
+        cycle=24,
+        covariates=Covariates(future=(future,)),
+        calendar=("hour", "dayofweek"),
+        stride=3,
+    )
+
+
 def make_chaos(_: Path | None = None) -> Task:
     """The equation of Mackey and Glass with a delay of 17 steps: chaos without noise. Scaled."""
     warm_up, rows = 1000, 4000

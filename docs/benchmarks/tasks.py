@@ -22,6 +22,7 @@ from made_up_tasks import (
     make_late,
     make_promotions,
     make_sales,
+    make_solar,
 )
 from protocol import load_weather
 from sktime.datasets import load_airline
@@ -98,6 +99,7 @@ TASKS: dict[str, Callable[[Any], Task]] = {
     "delay": make_delay,
     "late": make_late,
     "bent": make_bent,
+    "solar": make_solar,
     "chaos": make_chaos,
     "demand": make_demand,
     "PBS": make_panel,
@@ -105,4 +107,4 @@ TASKS: dict[str, Callable[[Any], Task]] = {
     "vic_elec": make_vic_elec,
     **{f"weather-{h}": partial(make_weather, h) for h in (96, 192, 336, 720)},
 }
-MADE_UP = ("promotions", "sales", "airline", "delay", "late", "bent", "chaos", "demand")
+MADE_UP = ("promotions", "sales", "airline", "delay", "late", "bent", "solar", "chaos", "demand")

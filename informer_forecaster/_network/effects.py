@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import math
+from itertools import combinations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .config import InformerConfig
 from .gap import Gap
+from .history import HALF_LIVES, average_before, shift
 from .inputs import Inputs
 from .lookback_skip import fit_to_lengths
 from .products import without_autocast
 
-# Steps after which half of a lasting effect is left.
-HALF_LIVES = (6, 24, 96)
 # Steps after which a covariate acts: the day before a holiday, or an advertisement of last week.
 # Regression replaces them by others, as many, where a covariate shows that it acts later.
 SHIFTS = (-1, 1, 2, 3, 4, 5, 6, 7)
 NUM_KNOTS = 4
+# Pairs of covariates that act together, as a price and a promotion do: all, or those that explain
+# most. Of each, the product of the values, and of the bends of either with the value of the other.
+MOST_PAIRS = 8
+PAIR_FUNCTIONS = 1 + 2 * NUM_KNOTS
 NUM_HARMONICS = 6
-# Steps that are averaged in one product.
-BLOCK_LENGTH = 32
 # Steps of past covariates that are read one by one, whatever their number; more of fewer.
 MOST_LAGS = 48
 MOST_PAST_STEPS = 512
@@ -34,9 +35,9 @@ class CovariateEffects(nn.Module):
     A known-future covariate acts by its value, by each of the seven values before it and by the
     next one, or by eight others around it, and by averages of the values before it, as weather that
     lasts does; where it takes many values, by lines that bend at quantiles; and all of this by the
-    hour, the weekday and the season, as harmonics of the calendar. A past covariate acts by its
-    last steps. An effect is in units of the deviation of the training windows, or of the window
-    where it grows with that.
+    hour, the weekday and the season, as harmonics of the calendar. Two act together by products of
+    their values and bends. A past covariate acts by its last steps. An effect is in units of the
+    deviation of the training windows, or of the window where it grows with that.
 
     Parameters
     ----------
@@ -57,6 +58,7 @@ class CovariateEffects(nn.Module):
     scale: Tensor
     knots: Tensor
     shifts: Tensor
+    pairs: Tensor
     stretch: Tensor
     past_center: Tensor
     past_scale: Tensor
@@ -75,12 +77,15 @@ class CovariateEffects(nn.Module):
         self.register_buffer("knots", torch.zeros(curves, NUM_KNOTS))
         usual = torch.tensor(SHIFTS).unsqueeze(1)
         self.register_buffer("shifts", usual.repeat(1, self.num_columns))
+        pairs = list(combinations(range(self.num_columns), 2))[:MOST_PAIRS]
+        self.register_buffer("pairs", torch.tensor(pairs, dtype=torch.long).reshape(-1, 2))
         self.register_buffer("stretch", torch.ones(calendar))
         self.register_buffer("past_center", torch.zeros(config.num_past_covariates))
         self.register_buffer("past_scale", torch.ones(config.num_past_covariates))
         # Of the training windows; zero for that of each window.
         self.register_buffer("unit", torch.ones(config.num_targets))
         functions = 1 + curves * (1 + NUM_KNOTS) + self.num_columns * len(SHIFTS)
+        functions += len(pairs) * PAIR_FUNCTIONS
         waves = 1 + calendar * 2 * NUM_HARMONICS
         shape = config.num_targets, functions, waves
         self.weight = nn.Parameter(torch.zeros(shape), requires_grad=False)
@@ -151,14 +156,24 @@ class CovariateEffects(nn.Module):
         """Functions of the covariates ``(B, T, I)`` and of the calendar ``(B, T, J)``."""
         columns, calendar = future.split([self.num_columns, len(self.stretch)], dim=2)
         curves = self.curves(columns)
-        bent = (curves.unsqueeze(3) - self.knots).relu().flatten(2)
+        bent = (curves.unsqueeze(3) - self.knots).relu()
         constant = torch.ones_like(future[..., :1])
         angles = 2 * math.pi * self.stretch * calendar
         turns = torch.arange(1, NUM_HARMONICS + 1, device=future.device) * angles.unsqueeze(3)
         waves = torch.stack([turns.sin(), turns.cos()], dim=4).flatten(2)
-        shifted = self.gap.cut(shift(self.gap.fill(curves[..., : self.num_columns]), self.shifts))
-        functions = torch.cat([constant, curves, bent, shifted], dim=2)
+        values, bends = (each[:, :, : self.num_columns] for each in (curves, bent))
+        shifted = self.gap.cut(shift(self.gap.fill(values), self.shifts))
+        together = self.together(values, bends)
+        functions = torch.cat([constant, curves, bent.flatten(2), shifted, together], dim=2)
         return functions, torch.cat([constant, waves], dim=2)
+
+    def together(self, values: Tensor, bends: Tensor) -> Tensor:
+        """Products ``(B, T, 9K)`` of the pairs, from values ``(B, T, U)`` and their bends."""
+        first, second = self.pairs.unbind(1)
+        one, other = (values.index_select(2, each).unsqueeze(3) for each in (first, second))
+        bends_of_one = bends.index_select(2, first) * other
+        bends_of_other = bends.index_select(2, second) * one
+        return torch.cat([one * other, bends_of_one, bends_of_other], dim=3).flatten(2)
 
     def curves(self, columns: Tensor) -> Tensor:
         """Values of the columns ``(B, T, U)`` in units, and their averages: ``(B, T, 4U)``."""
@@ -186,51 +201,3 @@ class CovariateEffects(nn.Module):
         if len(self.lag_weight) != num_maps:
             shape = num_maps, *self.lag_weight.shape[1:]
             self.lag_weight.data = self.lag_weight.new_zeros(shape)
-
-
-def shift(values: Tensor, shifts: Tensor) -> Tensor:
-    """Values ``(B, T, U)`` of other steps, as ``shifts`` says ``(S, U)`` before: ``(B, T, S*U)``.
-
-    Beyond either end its value is taken to stand for ever.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from informer_forecaster._network.effects import shift
-    >>> shift(torch.tensor([[[1.0], [2.0], [3.0]]]), torch.tensor([[-1], [1], [2]]))[0].tolist()
-    [[2.0, 1.0, 1.0], [3.0, 1.0, 1.0], [3.0, 2.0, 1.0]]
-    """
-    steps = torch.arange(values.shape[1], device=values.device).view(-1, 1, 1)
-    at = (steps - shifts).clamp(0, values.shape[1] - 1)  # (T, S, U)
-    places = at * values.shape[2] + torch.arange(values.shape[2], device=values.device)
-    # Of the flat values: eight times as fast as an index of steps and one of columns.
-    return values.flatten(1).index_select(1, places.flatten()).unflatten(1, (len(at), -1))
-
-
-def average_before(values: Tensor, half_lives: Tensor) -> Tensor:
-    """Average the values ``(B, T, U)`` up to each step, the older the less: ``(B, T, A*U)``.
-
-    For each of ``A`` half-lives. Before the first step its value is taken to have stood for ever.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from informer_forecaster._network.effects import average_before
-    >>> average_before(torch.tensor([[[0.0], [8.0], [8.0]]]), torch.tensor([1])).flatten().tolist()
-    [0.0, 4.0, 6.0]
-    """
-    # In blocks, so that the cost grows linearly: within each, and what the ones before it left.
-    first, length = values[:, :1], values.shape[1]
-    half_lives = half_lives.to(values.dtype).view(-1, 1, 1)
-    changes = F.pad(values - first, (0, 0, 0, -length % BLOCK_LENGTH))
-    blocks = changes.unflatten(1, (-1, BLOCK_LENGTH))  # (B, N, 32, U)
-    steps = torch.arange(BLOCK_LENGTH, device=values.device, dtype=values.dtype)
-    kept = torch.exp2(-(steps.unsqueeze(1) - steps) / half_lives).tril()
-    within = torch.einsum("ats,bnsu->bntau", kept * (1 - torch.exp2(-1 / half_lives)), blocks)
-    order = torch.arange(blocks.shape[1], device=values.device, dtype=values.dtype)
-    ages = (order.unsqueeze(1) - order - 1) * BLOCK_LENGTH / half_lives
-    ended = within[:, :, -1]
-    left = torch.einsum("anm,bmau->bnau", torch.exp2(-ages.clamp(min=0)).tril(-1), ended)
-    fading = torch.exp2(-(steps + 1) / half_lives).permute(2, 0, 1)  # (32, A, 1)
-    averages = (within + fading * left.unsqueeze(2)).flatten(1, 2)[:, :length]
-    return (averages + first.unsqueeze(2)).flatten(2)

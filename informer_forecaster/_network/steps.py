@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from .config import InformerConfig
 from .dropout import DropoutFactory
-from .effects import HALF_LIVES, average_before
 from .gap import Gap
+from .history import HALF_LIVES, average_before
 from .inputs import Inputs
 
 WIDTH = 32

@@ -9,7 +9,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from informer_forecaster._network.effects import HALF_LIVES, NUM_HARMONICS, NUM_KNOTS, SHIFTS
+from informer_forecaster._network.effects import (
+    NUM_HARMONICS,
+    NUM_KNOTS,
+    PAIR_FUNCTIONS,
+    SHIFTS,
+)
+from informer_forecaster._network.history import HALF_LIVES
 
 from .windows import FOLDS
 
@@ -35,17 +41,19 @@ class Columns(NamedTuple):
 class Sizes(NamedTuple):
     """How many values each covariate and each feature of the calendar has, and steps to learn from.
 
-    Of all windows, and that are in the series: windows may share their steps.
+    Beside them the pairs of covariates. Steps of all windows, and those that are in the series:
+    windows may share them.
     """
 
     covariates: Sequence[float]
+    pairs: Sequence[tuple[int, int]]
     cycles: Sequence[float]
     num_steps: int
     num_own_steps: int
 
 
-def order_columns(sizes: Sizes, *, shifted: bool) -> Columns:
-    """First nothing, then values, calendar, shifts, averages and bends, and their products.
+def order_columns(sizes: Sizes, *, wide: bool) -> Columns:
+    """First nothing, then values, calendar, pairs, shifts, averages and bends, and products.
 
     Products are of covariates with the calendar, as many as there is room for.
 
@@ -53,25 +61,27 @@ def order_columns(sizes: Sizes, *, shifted: bool) -> Columns:
     ----------
     sizes : Sizes
         What decides how much can be told apart.
-    shifted : bool
-        Whether the values of the steps around each step act, too.
+    wide : bool
+        Whether pairs of covariates act, too, and the values of the steps around each step.
     """
     values, averages, bends, shifts = _functions(sizes.covariates)
     waves = _waves(sizes.cycles)
     plain = [*product(values, [0]), *product([0], waves)]
-    delayed = [*plain, *product(shifts if shifted else [], [0])]
+    paired = [*plain, *product(_together(sizes) if wide else [], [0])]
+    delayed = [*paired, *product(shifts if wide else [], [0])]
     additive = [*delayed, *product([*averages, *bends], [0])]
     # Of two values, as of a holiday, there are too few changes to tell how each of them lasts.
     many = [c for c in averages if sizes.covariates[(c - 1) % len(values)] > 2]
     # Of a season too few were seen to tell how it changes what a covariate does.
     short = [j for j in waves if sizes.cycles[(j - 1) // (2 * NUM_HARMONICS)] <= LONGEST_DAY]
     products = list(product([*values, *many, *bends], short))
-    count, own = (n // (FOLDS * STEPS_OF_A_COLUMN) for n in sizes[2:])
+    steps = sizes.num_steps, sizes.num_own_steps
+    count, own = (n // (FOLDS * STEPS_OF_A_COLUMN) for n in steps)
     room = min(MOST_COLUMNS, count)
     # Products are many: they explain by chance what the steps of a short series do not tell
     # apart, and leave the network little of it to learn.
     everything = [*additive, *products[: max(0, own - len(additive))]]
-    nested = (values, plain, delayed, additive, everything)
+    nested = (values, plain, paired, delayed, additive, everything)
     prefixes = {min(len(each), room) for each in nested}
     pairs = torch.tensor(everything[:room]).reshape(-1, 2)
     return Columns(pairs[:, 0], pairs[:, 1], [0, *sorted(prefixes)])
@@ -87,6 +97,20 @@ def _functions(sizes: Sequence[float]) -> tuple[list[int], list[int], list[int],
     first = curves.stop + len(curves) * NUM_KNOTS
     shifts = list(range(first, first + count * len(SHIFTS)))
     return list(curves[:count]), list(curves[count:]), bends, shifts
+
+
+def _together(sizes: Sizes) -> list[int]:
+    """Functions of the pairs: those of two values have no bends."""
+    count = len(sizes.covariates)
+    position = 1 + count * ((1 + len(HALF_LIVES)) * (1 + NUM_KNOTS) + len(SHIFTS))
+    found = []
+    for pair in sizes.pairs:
+        bends = range(position + 1, position + PAIR_FUNCTIONS)
+        found.append(position)
+        for covariate, its in zip(pair, (bends[:NUM_KNOTS], bends[NUM_KNOTS:]), strict=True):
+            found += its if sizes.covariates[covariate] > 2 else []
+        position += PAIR_FUNCTIONS
+    return found
 
 
 def _waves(cycles: Sequence[float]) -> list[int]:

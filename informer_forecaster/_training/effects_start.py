@@ -145,10 +145,11 @@ class EffectsStart:
         weight = torch.cat([before, ahead], dim=1)[:, : values.shape[1]]
         return values[weight > self._least]
 
-    def choose_columns(self, *, shifted: bool) -> None:
-        """Choose what `fit` learns, with or without the values of the steps around each step."""
-        sizes = Sizes(self._values, self._cycles, *self._num_steps())
-        self.columns = order_columns(sizes, shifted=shifted)
+    def choose_columns(self, *, wide: bool) -> None:
+        """Choose what `fit` learns, with or without the steps around each step, and pairs."""
+        pairs = [(one, other) for one, other in self.effects.pairs.tolist()]
+        sizes = Sizes(self._values, pairs, self._cycles, *self._num_steps())
+        self.columns = order_columns(sizes, wide=wide)
         self._sizes = self._sizes_of_columns()
 
     def _num_steps(self) -> tuple[int, int]:

@@ -13,6 +13,7 @@ from informer_forecaster._network.effects import CovariateEffects
 
 from .effects_start import FEWEST_WINDOWS, EffectsStart
 from .linear_start import LinearForecast, Reduce, fit_linear_map, fits_memory
+from .pair_choice import choose_pairs
 from .shift_choice import find_shifts
 from .windows import Sample, TrainingWindows
 
@@ -79,10 +80,12 @@ def _choose_effects(effects: CovariateEffects, sample: Sample, norm: Any, reduce
 
     attempts = [attempt(unit, rounds=0) for unit in units]
     if effects.num_columns:
-        start.choose_columns(shifted=False)
+        start.choose_columns(wide=False)
         attempts += map(attempt, units)
         by_themselves = _best(attempts)
-        start.choose_columns(shifted=True)
+        by_themselves.put_into(effects)
+        choose_pairs(start, by_themselves.found)
+        start.choose_columns(wide=True)
         attempts += map(attempt, units)
         unit = _best(attempts).unit
         by_themselves.put_into(effects)

@@ -1,0 +1,60 @@
+"""What was at earlier steps: values that are moved, and averages that fade."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+# Steps after which half of a lasting effect is left.
+HALF_LIVES = (6, 24, 96)
+# Steps that are averaged in one product.
+BLOCK_LENGTH = 32
+
+
+def shift(values: Tensor, shifts: Tensor) -> Tensor:
+    """Values ``(B, T, U)`` of other steps, as ``shifts`` says ``(S, U)`` before: ``(B, T, S*U)``.
+
+    Beyond either end its value is taken to stand for ever.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from informer_forecaster._network.history import shift
+    >>> shift(torch.tensor([[[1.0], [2.0], [3.0]]]), torch.tensor([[-1], [1], [2]]))[0].tolist()
+    [[2.0, 1.0, 1.0], [3.0, 1.0, 1.0], [3.0, 2.0, 1.0]]
+    """
+    steps = torch.arange(values.shape[1], device=values.device).view(-1, 1, 1)
+    at = (steps - shifts).clamp(0, values.shape[1] - 1)  # (T, S, U)
+    places = at * values.shape[2] + torch.arange(values.shape[2], device=values.device)
+    # Of the flat values: eight times as fast as an index of steps and one of columns.
+    return values.flatten(1).index_select(1, places.flatten()).unflatten(1, (len(at), -1))
+
+
+def average_before(values: Tensor, half_lives: Tensor) -> Tensor:
+    """Average the values ``(B, T, U)`` up to each step, the older the less: ``(B, T, A*U)``.
+
+    For each of ``A`` half-lives. Before the first step its value is taken to have stood for ever.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from informer_forecaster._network.history import average_before
+    >>> average_before(torch.tensor([[[0.0], [8.0], [8.0]]]), torch.tensor([1])).flatten().tolist()
+    [0.0, 4.0, 6.0]
+    """
+    # In blocks, so that the cost grows linearly: within each, and what the ones before it left.
+    first, length = values[:, :1], values.shape[1]
+    half_lives = half_lives.to(values.dtype).view(-1, 1, 1)
+    changes = F.pad(values - first, (0, 0, 0, -length % BLOCK_LENGTH))
+    blocks = changes.unflatten(1, (-1, BLOCK_LENGTH))  # (B, N, 32, U)
+    steps = torch.arange(BLOCK_LENGTH, device=values.device, dtype=values.dtype)
+    kept = torch.exp2(-(steps.unsqueeze(1) - steps) / half_lives).tril()
+    within = torch.einsum("ats,bnsu->bntau", kept * (1 - torch.exp2(-1 / half_lives)), blocks)
+    order = torch.arange(blocks.shape[1], device=values.device, dtype=values.dtype)
+    ages = (order.unsqueeze(1) - order - 1) * BLOCK_LENGTH / half_lives
+    ended = within[:, :, -1]
+    left = torch.einsum("anm,bmau->bnau", torch.exp2(-ages.clamp(min=0)).tril(-1), ended)
+    fading = torch.exp2(-(steps + 1) / half_lives).permute(2, 0, 1)  # (32, A, 1)
+    averages = (within + fading * left.unsqueeze(2)).flatten(1, 2)[:, :length]
+    return (averages + first.unsqueeze(2)).flatten(2)
