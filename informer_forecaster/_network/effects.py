@@ -18,7 +18,9 @@ from .products import without_autocast
 # Steps after which a covariate acts: the day before a holiday, or an advertisement of last week.
 # Regression replaces them by others, as many, where a covariate shows that it acts later.
 SHIFTS = (-1, 1, 2, 3, 4, 5, 6, 7)
-NUM_KNOTS = 4
+# Quantiles of a curve at which it bends: the outer ones for what only extremes do, as great heat.
+KNOTS = (0.02, 0.2, 0.4, 0.6, 0.8, 0.98)
+NUM_KNOTS = len(KNOTS)
 # Pairs of covariates that act together, as a price and a promotion do: all, or those that explain
 # most. Of each, the product of the values, and of the bends of either with the value of the other.
 MOST_PAIRS = 8

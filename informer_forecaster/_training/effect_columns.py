@@ -64,17 +64,17 @@ def order_columns(sizes: Sizes, *, wide: bool) -> Columns:
     wide : bool
         Whether pairs of covariates act, too, and the values of the steps around each step.
     """
-    values, averages, bends, shifts = _functions(sizes.covariates)
+    values, averages, bends, bends_of_averages, shifts = _functions(sizes.covariates)
     waves = _waves(sizes.cycles)
     plain = [*product(values, [0]), *product([0], waves)]
     paired = [*plain, *product(_together(sizes) if wide else [], [0])]
     delayed = [*paired, *product(shifts if wide else [], [0])]
-    additive = [*delayed, *product([*averages, *bends], [0])]
+    additive = [*delayed, *product([*averages, *bends, *bends_of_averages], [0])]
     # Of two values, as of a holiday, there are too few changes to tell how each of them lasts.
     many = [c for c in averages if sizes.covariates[(c - 1) % len(values)] > 2]
     # Of a season too few were seen to tell how it changes what a covariate does.
     short = [j for j in waves if sizes.cycles[(j - 1) // (2 * NUM_HARMONICS)] <= LONGEST_DAY]
-    products = list(product([*values, *many, *bends], short))
+    products = list(product([*values, *bends, *many, *bends_of_averages], short))
     steps = sizes.num_steps, sizes.num_own_steps
     count, own = (n // (FOLDS * STEPS_OF_A_COLUMN) for n in steps)
     room = min(MOST_COLUMNS, count)
@@ -87,16 +87,19 @@ def order_columns(sizes: Sizes, *, wide: bool) -> Columns:
     return Columns(pairs[:, 0], pairs[:, 1], [0, *sorted(prefixes)])
 
 
-def _functions(sizes: Sequence[float]) -> tuple[list[int], list[int], list[int], list[int]]:
-    """Functions of the covariates: values, their averages, bends of both, and shifts."""
+def _functions(sizes: Sequence[float]) -> tuple[list[int], ...]:
+    """Functions of the covariates: values, their averages, bends of either, and shifts."""
     count = len(sizes)
     curves = range(1, 1 + count * (1 + len(HALF_LIVES)))
+    knots = range(NUM_KNOTS)
     # Two values leave nothing to bend.
-    bent = [c for c in range(len(curves)) if sizes[c % count] > 2]
-    bends = [curves.stop + c * NUM_KNOTS + knot for c in bent for knot in range(NUM_KNOTS)]
+    bends = [
+        [curves.stop + c * NUM_KNOTS + knot for c in some if sizes[c % count] > 2 for knot in knots]
+        for some in (range(count), range(count, len(curves)))
+    ]
     first = curves.stop + len(curves) * NUM_KNOTS
     shifts = list(range(first, first + count * len(SHIFTS)))
-    return list(curves[:count]), list(curves[count:]), bends, shifts
+    return list(curves[:count]), list(curves[count:]), *bends, shifts
 
 
 def _together(sizes: Sizes) -> list[int]:

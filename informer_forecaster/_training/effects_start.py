@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from informer_forecaster._network.effects import NUM_KNOTS, CovariateEffects
+from informer_forecaster._network.effects import KNOTS, CovariateEffects
 
 from .effect_columns import Sizes, order_columns
 from .linear_start import LinearForecast, Reduce
@@ -118,10 +118,10 @@ class EffectsStart:
         effects.stretch.copy_((cycles - 1) / cycles)
         curves = self._steps(self._curves)
         assert curves is not None
-        at = torch.arange(1, NUM_KNOTS + 1).to(curves) / (NUM_KNOTS + 1)
+        at = torch.tensor(KNOTS, device=curves.device)
         some = curves[:: max(1, len(curves) // MOST_STEPS)]
         # In half precision torch has no quantiles.
-        effects.knots.copy_(self._average(some.float().quantile(at.float(), dim=0).T))
+        effects.knots.copy_(self._average(some.float().quantile(at, dim=0).T))
 
     def _curves(self, batch: Windows) -> Tensor | None:
         future, effects = batch.inputs.future, self.effects
