@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from informer_forecaster import Informer, InformerConfig
-from informer_forecaster._network.history import average_before
+from informer_forecaster._network.curves import average_before
 from informer_forecaster._network.inputs import Inputs
 from informer_forecaster._network.steps import StepHead
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from .config import InformerConfig
-from .effects import MOST_LAGS
 from .lookback_skip import MOST_WEIGHTS, fit_to_lengths
+from .past_effects import MOST_LAGS
 from .products import without_autocast
 
 

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from .config import InformerConfig
+from .curves import HALF_LIVES, average_before
 from .dropout import DropoutFactory
 from .gap import Gap
-from .history import HALF_LIVES, average_before
 from .inputs import Inputs
 
 WIDTH = 32

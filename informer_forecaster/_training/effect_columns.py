@@ -9,13 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from informer_forecaster._network.effects import (
-    NUM_HARMONICS,
-    NUM_KNOTS,
-    PAIR_FUNCTIONS,
-    SHIFTS,
-)
-from informer_forecaster._network.history import HALF_LIVES
+from informer_forecaster._network.curves import HALF_LIVES, NUM_KNOTS
+from informer_forecaster._network.effects import NUM_HARMONICS, PAIR_FUNCTIONS, SHIFTS
 
 from .windows import FOLDS
 
@@ -103,17 +98,21 @@ def _functions(sizes: Sequence[float]) -> tuple[list[int], ...]:
 
 
 def _together(sizes: Sizes) -> list[int]:
-    """Functions of the pairs: those of two values have no bends."""
+    """Functions of the pairs: products, bends of the first, bends of the second of each.
+
+    Two values have no bends.
+    """
     count = len(sizes.covariates)
-    position = 1 + count * ((1 + len(HALF_LIVES)) * (1 + NUM_KNOTS) + len(SHIFTS))
-    found = []
-    for pair in sizes.pairs:
-        bends = range(position + 1, position + PAIR_FUNCTIONS)
-        found.append(position)
-        for covariate, its in zip(pair, (bends[:NUM_KNOTS], bends[NUM_KNOTS:]), strict=True):
-            found += its if sizes.covariates[covariate] > 2 else []
-        position += PAIR_FUNCTIONS
-    return found
+    first = 1 + count * ((1 + len(HALF_LIVES)) * (1 + NUM_KNOTS) + len(SHIFTS))
+    positions = iter(range(first + len(sizes.pairs), first + len(sizes.pairs) * PAIR_FUNCTIONS))
+    bends = [
+        (covariate, next(positions))
+        for its in zip(*sizes.pairs, strict=True)
+        for covariate in its
+        for _ in range(NUM_KNOTS)
+    ]
+    products = range(first, first + len(sizes.pairs))
+    return [*products, *(at for covariate, at in bends if sizes.covariates[covariate] > 2)]
 
 
 def _waves(cycles: Sequence[float]) -> list[int]:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from informer_forecaster._network.effects import KNOTS, CovariateEffects
+from informer_forecaster._network.curves import KNOTS
+from informer_forecaster._network.effects import CovariateEffects
 
 from .effect_columns import Sizes, order_columns
 from .linear_start import LinearForecast, Reduce
@@ -103,8 +104,9 @@ class EffectsStart:
         effects = self.effects
         past = self._steps(lambda batch: batch.inputs.past)
         if past is not None:
-            effects.past_center.copy_(self._average(past.mean(0)))
-            effects.past_scale.copy_(_positive(self._average(past.std(0, correction=0))))
+            effects.past.center.copy_(self._average(past.mean(0)))
+            effects.past.scale.copy_(_positive(self._average(past.std(0, correction=0))))
+            effects.past.knots.copy_(self._quantiles(effects.past.standardise(past)))
         future = self._steps(lambda batch: batch.inputs.future)
         if future is None or not effects.num_columns:
             return
@@ -118,10 +120,14 @@ class EffectsStart:
         effects.stretch.copy_((cycles - 1) / cycles)
         curves = self._steps(self._curves)
         assert curves is not None
-        at = torch.tensor(KNOTS, device=curves.device)
-        some = curves[:: max(1, len(curves) // MOST_STEPS)]
+        effects.knots.copy_(self._quantiles(curves))
+
+    def _quantiles(self, steps: Tensor) -> Tensor:
+        """Quantiles ``(U, K)`` of steps ``(N, U)`` at which lines bend."""
+        at = torch.tensor(KNOTS, device=steps.device)
+        some = steps[:: max(1, len(steps) // MOST_STEPS)]
         # In half precision torch has no quantiles.
-        effects.knots.copy_(self._average(some.float().quantile(at, dim=0).T))
+        return self._average(some.float().quantile(at, dim=0).T)
 
     def _curves(self, batch: Windows) -> Tensor | None:
         future, effects = batch.inputs.future, self.effects
@@ -198,7 +204,7 @@ class EffectsStart:
         weight = level if given is None else given.on_values(past)
         left = future - torch.einsum("chl,blc->bhc", weight, past)
         if given is not None:
-            left = left - given.beside(unit, effects.newest_lags(inputs))
+            left = left - given.beside(unit, effects.past_columns(inputs))
         seen = torch.ones_like(left) if batch.weight is None else batch.weight.sqrt()
         scale = seen * unit
         for each in range(len(x)):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from informer_forecaster._network.component_lags import ComponentLags
-from informer_forecaster._network.effects import MOST_LAGS, CovariateEffects
+from informer_forecaster._network.effects import CovariateEffects
 from informer_forecaster._network.lookback_skip import Pooling
 
 from .map_choice import LinearMap
@@ -125,13 +125,12 @@ class Rows(NamedTuple):
     def prefixes(self) -> list[int]:
         """Inputs that a map of all components may read, the first ones: none has the same others.
 
-        With no past covariates, their last steps, or all that are read.
+        With no past covariates, their last steps, all that are read, and bends.
         """
         first = self.pooling.num_inputs + 1
         if self.effects is None:
             return [first]
-        number, steps = self.effects.lag_weight.shape[1::2]
-        return sorted({first + number * min(each, steps) for each in (0, MOST_LAGS, steps)})
+        return sorted(first + each for each in self.effects.past.prefixes)
 
     def of(self, batch: Windows) -> tuple[Tensor, Tensor]:
         """Inputs ``(B, C, n)`` and outputs ``(B, C, H)``.
@@ -143,7 +142,7 @@ class Rows(NamedTuple):
         if self.effects is not None:
             unit = self.effects.unit_of(past)
             before, ahead = self.effects.steps(batch.inputs)
-            lags = self.effects.newest_lags(batch.inputs)
+            lags = self.effects.past_columns(batch.inputs)
             beside += [] if lags is None else [(unit * lags.unsqueeze(2)).mT]
             past, future = past - unit * before, future - unit * ahead
         if self.components is not None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from informer_forecaster._network.history import shift
+from informer_forecaster._network.curves import shift
 
 from .candidates import choose_columns, explained, sum_up
 from .effects_start import EffectsStart

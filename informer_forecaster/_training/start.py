@@ -65,7 +65,7 @@ def fit_start(
         components = None if some is None or some.others is None else components
     found = fit_linear_map(windows, norm, effects, reduce, components)
     if found is not None and effects is not None:
-        effects.set_lags(found.lags)
+        effects.past.set_weights(found.lags)
     if found is not None and components is not None and found.others is not None:
         components.set_map(found.others)
     return found

@@ -1,4 +1,4 @@
-"""What was at earlier steps: values that are moved, and averages that fade."""
+"""What of a covariate acts: earlier values, averages that fade, lines that bend."""
 
 from __future__ import annotations
 
@@ -8,8 +8,24 @@ from torch import Tensor
 
 # Steps after which half of a lasting effect is left.
 HALF_LIVES = (6, 24, 96)
+# Quantiles at which lines bend: the outer ones for what only extremes do, as great heat.
+KNOTS = (0.02, 0.2, 0.4, 0.6, 0.8, 0.98)
+NUM_KNOTS = len(KNOTS)
 # Steps that are averaged in one product.
 BLOCK_LENGTH = 32
+
+
+def bend(values: Tensor, knots: Tensor) -> Tensor:
+    """Rise from each knot ``(U, K)`` on, zero before it: values ``(B, T, U)`` to ``(B, T, U, K)``.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from informer_forecaster._network.curves import bend
+    >>> bend(torch.tensor([[[-1.0], [3.0]]]), torch.tensor([[0.0, 2.0]])).flatten().tolist()
+    [0.0, 0.0, 3.0, 1.0]
+    """
+    return (values.unsqueeze(3) - knots).relu()
 
 
 def shift(values: Tensor, shifts: Tensor) -> Tensor:
@@ -20,7 +36,7 @@ def shift(values: Tensor, shifts: Tensor) -> Tensor:
     Examples
     --------
     >>> import torch
-    >>> from informer_forecaster._network.history import shift
+    >>> from informer_forecaster._network.curves import shift
     >>> shift(torch.tensor([[[1.0], [2.0], [3.0]]]), torch.tensor([[-1], [1], [2]]))[0].tolist()
     [[2.0, 1.0, 1.0], [3.0, 1.0, 1.0], [3.0, 2.0, 1.0]]
     """
@@ -39,7 +55,7 @@ def average_before(values: Tensor, half_lives: Tensor) -> Tensor:
     Examples
     --------
     >>> import torch
-    >>> from informer_forecaster._network.history import average_before
+    >>> from informer_forecaster._network.curves import average_before
     >>> average_before(torch.tensor([[[0.0], [8.0], [8.0]]]), torch.tensor([1])).flatten().tolist()
     [0.0, 4.0, 6.0]
     """
