@@ -344,3 +344,24 @@ replace(
     "lags = max(MOST_LAGS, MOST_PAST_STEPS // max(1, config.num_past_covariates))",
     "lags = MOST_LAGS",
 )
+replace(
+    96,
+    "pairs of covariates that nobody chose",
+    f"{EFFECTS}::test_two_covariates_act_together",
+    "pairs.copy_(every[sorted(chosen)])",
+    "pairs.copy_(every[:MOST_PAIRS])",
+)
+replace(
+    97,
+    "past covariates that act by straight lines only",
+    f"{EFFECTS}::test_a_past_covariate_acts_by_its_size",
+    "bend(values[:, first_bent:], self.knots).flatten(2)",
+    "0 * bend(values[:, first_bent:], self.knots).flatten(2)",
+)
+replace(
+    98,
+    "no bends at extremes",
+    f"{EFFECTS}::test_what_only_extremes_do_is_found",
+    "KNOTS = (0.02, 0.2, 0.4, 0.6, 0.8, 0.98)",
+    "KNOTS = (0.2, 0.3, 0.4, 0.6, 0.7, 0.8)",
+)

@@ -109,6 +109,18 @@ def test_a_past_covariate_acts_by_its_size(tiny_model):
     assert error(model, series, start=480, past_covariates=seen) < 0.8
 
 
+def test_what_only_extremes_do_is_found(tiny_model):
+    """Great heat acts on three days of a hundred, and on them as nothing else does."""
+    draw, length = random(), 1000
+    heat = draw.normal(size=length)
+    values = 50 + heat + 60 * np.maximum(0, heat - 1.9) + draw.normal(size=length)
+    series, known = table(values), table(heat)
+    model = tiny_model(n_epochs=0, trainer=WHOLE)
+    model.fit(series[:800], future_covariates=known)
+    # Of noise it is 0.8.
+    assert error(model, series, start=800, future_covariates=known) < 1.2
+
+
 @pytest.mark.parametrize("others", [0, 9])
 def test_two_covariates_act_together(tiny_model, others):
     """An offer sells at a low price only: neither the offer nor the price tells by itself.
