@@ -73,7 +73,7 @@ def files(tiny_model, waves, tmp_path_factory):
         members = [tiny_model(), tiny_model(12, 6)]
         regression = RegressionEnsembleModel(members, regression_train_n_points=12).fit(series)
         regression.save("regression.pt")
-        conformal = ConformalNaiveModel(model, quantiles=[0.1, 0.5, 0.9])
+        conformal = ConformalNaiveModel(model, quantiles=[0.1, 0.5, 0.9], cal_length=4)
         conformal.save("conformal.pt")
         models = {
             **dict.fromkeys(WAYS, model),
