@@ -362,6 +362,6 @@ replace(
     98,
     "no bends at extremes",
     f"{EFFECTS}::test_what_only_extremes_do_is_found",
-    "KNOTS = (0.02, 0.2, 0.4, 0.6, 0.8, 0.98)",
-    "KNOTS = (0.2, 0.3, 0.4, 0.6, 0.7, 0.8)",
+    "at = torch.tensor(KNOTS, device=steps.device)",
+    "at = torch.tensor(KNOTS, device=steps.device).clamp(0.2, 0.8)",
 )
