@@ -18,9 +18,6 @@ from recipe import SLOW, Method, is_installed
 
 OF_THE_RECIPE = {"look_back", "output_chunk_length", "stride", "windows"}
 
-# Look-backs of the ablation of the forms, and the horizon of each.
-FORMS = {96: 24, 192: 48, 336: 96, 720: 168}
-
 # Point tokens: with a token of 12 steps every query of these lengths is active.
 _BASE = "informer-points"
 ABLATIONS: dict[str, list[str]] = {
@@ -70,7 +67,7 @@ ABLATIONS: dict[str, list[str]] = {
     # Each form at look-backs from 96 to 720; a horizon goes with each: 24, 48, 96, 168.
     "forms": [
         f"paper-norm[{change},look_back={steps},windows=400]"
-        for steps in FORMS
+        for steps in (96, 192, 336, 720)
         for change in ("sparsity=sampled", "sparsity=moment", "attention=full")
     ],
     # What each part of the default is worth: the default without it, and without the linear map,

@@ -81,11 +81,9 @@ def fit(
     if method.kind == "refitted":
         return method.build(horizon, {}), None
     train = columns_of(parts.train, method.apart)
-    if method.kind == "naive":
-        return method.build(horizon, {"pl_trainer_kwargs": {**QUIET, "accelerator": "cpu"}}).fit(
-            train
-        ), None
     trainer: dict[str, Any] = {**QUIET, "accelerator": accelerator}
+    if method.kind == "naive":
+        return method.build(horizon, {"pl_trainer_kwargs": trainer}).fit(train), None
     if cell["dataset"] == "waves":
         trainer["limit_train_batches"] = 2
     environment = {"random_state": cell["seed"], "work_dir": folder, "model_name": "cell"}

@@ -32,9 +32,9 @@ class CovariateEffects(nn.Module):
     next one, or by eight others around it, and by averages of the values before it, as weather that
     lasts does; where it takes many values, by lines that bend at quantiles; and all of this by the
     hour, the weekday and the season, as harmonics of the calendar. Two act together by products of
-    their values and bends. A past covariate acts by its
-    last steps, see :class:`PastEffects`. An effect is in units of the
-    deviation of the training windows, or of the window where it grows with that.
+    their values and bends. A past covariate acts by its last steps, see :class:`PastEffects`. An
+    effect is in units of the deviation of the training windows, or of the window where it grows
+    with that.
 
     Parameters
     ----------
