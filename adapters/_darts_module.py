@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
-from darts.models.forecasting.pl_forecasting_module import PLForecastingModule
 from darts.utils.data.torch_datasets.utils import (
     PLModuleInput,
     PLModuleOutput,
@@ -49,6 +48,8 @@ from informer_forecaster._training.recipe import TrainingRecipe
 from informer_forecaster._training.start import fit_start
 from informer_forecaster._training.windows import TrainingWindows, Windows
 
+from ._darts_private import TellsLosses
+
 NETWORK_FIELDS = ARCHITECTURE | DATA_FIELDS
 Batch = TypeVar("Batch", TorchTrainingBatch, TorchInferenceBatch)
 
@@ -61,7 +62,7 @@ class _Dropout(MonteCarloDropout):
         return drop(input, self.p) if self.mc_dropout_enabled else input
 
 
-class _InformerModule(TrainingRecipe, PLForecastingModule):
+class _InformerModule(TrainingRecipe, TellsLosses):
     """The Informer in Darts' Lightning module.
 
     Parameters

@@ -8,6 +8,9 @@ is read when the package is imported: without one of them the rest still works.
 
 from __future__ import annotations
 
+from typing import Any
+
+import torch
 from darts.dataprocessing.encoders import SequentialEncoder
 from darts.models.forecasting import torch_forecasting_model as torch_model
 from darts.models.forecasting.pl_forecasting_module import PLForecastingModule
@@ -15,6 +18,11 @@ from darts.models.forecasting.torch_forecasting_model import (
     MixedCovariatesTorchModel,
     TorchForecastingModel,
 )
+from darts.utils.data.torch_datasets.utils import PLModuleOutput
+from torch import Tensor
+
+# Of a batch that validates, whose losses are told one by one.
+PARTS = 8
 
 
 class LoadsWeights(MixedCovariatesTorchModel):
@@ -30,6 +38,37 @@ class LoadsWeights(MixedCovariatesTorchModel):
         self.take_over(tfm_save)
         encoders, given = super()._load_encoders(tfm_save, load_encoders)
         return encoders, given
+
+
+class TellsLosses(PLForecastingModule):
+    """A module whose last validation step tells the losses of parts of its batch.
+
+    Attributes
+    ----------
+    losses_of_parts : torch.Tensor
+        Of neighbouring windows each ``(P,)``.
+    """
+
+    losses_of_parts: Tensor
+
+    def _compute_loss(
+        self, output: PLModuleOutput, target: Tensor, criterion: Any, sample_weight: Tensor | None
+    ) -> Tensor:
+        # Only in here are the forecast and the loss that the user chose at hand.
+        def loss_of(some: slice) -> Tensor:
+            weight = None if sample_weight is None else sample_weight[some]
+            part = PLModuleOutput(prediction=output.prediction[some])
+            loss: Tensor = super(TellsLosses, self)._compute_loss(
+                part, target[some], criterion, weight
+            )
+            return loss
+
+        if not self.training:
+            size = -(-len(target) // PARTS)
+            starts = range(0, len(target), size)
+            losses = [loss_of(slice(start, start + size)) for start in starts]
+            self.losses_of_parts = torch.stack(losses).detach()
+        return loss_of(slice(None))
 
 
 def make_network(model: TorchForecastingModel) -> PLForecastingModule:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from darts.models.forecasting import torch_forecasting_model as darts
+from darts.models.forecasting.pl_forecasting_module import PLForecastingModule
 
 ROOT = Path(__file__).parents[1]
 HOME = "informer_forecaster.adapters._darts_private"
@@ -22,6 +23,10 @@ METHODS = {
     "_update_covariates_use": (MODEL, ("self",)),
     "_default_save_path": (MODEL, ("cls",)),
     "_get_checkpoint_fname": (darts, ("work_dir", "model_name", "best")),
+    "_compute_loss": (
+        PLForecastingModule,
+        ("self", "output", "target", "criterion", "sample_weight"),
+    ),
     "_create_model": (MODEL, ("self", "train_sample")),
     "_extract_torch_model_params": (MODEL, ("cls", "kwargs")),
     "_extract_pl_module_params": (MODEL, ("kwargs",)),

@@ -9,13 +9,18 @@ import numpy as np
 import pytest
 import torch
 from darts import TimeSeries
+from darts.utils.data import SequentialTorchTrainingDataset
+from darts.utils.likelihood_models.torch import QuantileRegression
 from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import Callback, EarlyStopping
 from pytorch_lightning.strategies import SingleDeviceStrategy
+from torch.utils.data import DataLoader
 
 from informer_forecaster import InformerModel
 from informer_forecaster._training.best_weights import KeepBestWeights, Validated
+from informer_forecaster._training.gains import windows_apart
 from informer_forecaster._training.recipe import fuse_on_a_cpu
+from informer_forecaster.adapters._darts_series import SomeWindows
 
 QUIET = {
     "accelerator": "cpu",
@@ -86,20 +91,23 @@ def test_what_a_later_training_begins_with_competes_too(tiny_model, waves, optio
 
 
 @pytest.mark.parametrize(
-    ("gains", "share"),
+    ("gains", "apart", "share"),
     [
-        ([1, 1, 1, 1, 1, 1, 1, 1, 1, 1], 1.0),
-        ([9, 9, -8, -8, 9, 9, -8, -8, 9, 9], 2.2**2 / (2.2**2 + 86.7 / 5)),
-        ([1, 2, 3, 4, 5], 9 / (9 + 2.5 / 5)),
-        ([-1, -2, -3, -4, 5], 0.0),
-        ([3], 1.0),  # one stretch cannot tell
+        ([1, 1, 1, 1, 1, 1, 1, 1, 1, 1], 10, 1.0),
+        ([9, 9, -8, -8, 9, 9, -8, -8, 9, 9], 10, 2.2**2 / (2.2**2 + 86.7 / 5)),
+        ([1, 2, 3, 4, 5], 100, 9 / (9 + 2.5 / 5)),
+        ([1, 2, 3, 4, 5], 2, 9 / (9 + 2.5 / 2)),  # five stretches of windows that overlap
+        ([-1, -2, -3, -4, 5], 100, 0.0),
+        ([3], 1, 0.5),  # one window cannot tell
     ],
 )
 @pytest.mark.parametrize("has_network", [False, True])
 def test_the_network_gets_the_share_that_its_gain_has_earned(
-    tiny_model, waves, gains, share, has_network
+    tiny_model, waves, gains, apart, share, has_network
 ):
     """A lower loss on one stretch of the validation part is no promise for the next.
+
+    Windows that share their steps ahead err alike, and are no more than one of them.
 
     From a linear start the last layer goes a part of the way; between two networks there is none,
     and the one of the lower loss is kept.
@@ -113,7 +121,7 @@ def test_the_network_gets_the_share_that_its_gain_has_earned(
     after = {k: v + 1 if k in learnt else v for k, v in before.items()}
     keeper.start = Validated(before, torch.zeros(len(gains)), 0)
     keeper.best = Validated(after, -torch.tensor(gains, dtype=torch.float64), 1)
-    keeper.num_validations = 1
+    keeper.num_validations, keeper.measure = 1, torch.tensor([float(apart), 1.0])
     files = {"is_global_zero": True, "checkpoint_callbacks": []}
     trainer = SimpleNamespace(val_dataloaders=[1], strategy=SingleDeviceStrategy(), **files)
     keeper.on_train_end(trainer, model.model)
@@ -124,6 +132,36 @@ def test_the_network_gets_the_share_that_its_gain_has_earned(
     else:
         for name in ("network.projection.bias", "network.lookback_skip.weight"):
             torch.testing.assert_close(kept[name], before[name] + share, rtol=0, atol=2e-3)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("likelihood", [None, QuantileRegression([0.1, 0.5, 0.9])])
+def test_parts_of_a_batch_lose_what_the_batch_loses(tiny_model, waves, weighted, likelihood):
+    """The network is kept for the loss that the user chose, not for another one."""
+    loss = {"likelihood": likelihood} if likelihood else {"loss_fn": torch.nn.L1Loss()}
+    model = tiny_model(n_epochs=1, batch_size=16, **loss)
+    series = waves()
+    weight = series.with_values(np.linspace(0.5, 2.0, series.values().size)[:, None])
+    given = {"sample_weight": weight, "val_sample_weight": weight} if weighted else {}
+    validating = series[-(model.input_chunk_length + model.output_chunk_length + 15) :]
+    model.fit(series, val_series=validating, **given)
+    parts = model.model.losses_of_parts
+    assert parts.shape == (8,)
+    assert parts.std() > 0
+    logged = model.trainer.callback_metrics["val_loss"]
+    torch.testing.assert_close(parts.mean(), logged.to(parts.dtype))
+
+
+@pytest.mark.parametrize(("series", "stride", "apart"), [(1, 1, 2.5), (1, 4, 10.0), (6, 1, 6.0)])
+def test_windows_apart(waves, series, stride, apart):
+    """Of one series they share steps; different series have none in common."""
+    windows = SequentialTorchTrainingDataset(
+        [waves()] * series, input_chunk_length=8, output_chunk_length=12, stride=stride
+    )
+    count = 30
+    assert windows_apart(DataLoader(windows), count, horizon=12) == apart
+    held = SomeWindows(windows, np.arange(count))
+    assert windows_apart(DataLoader(held), count, horizon=12) == apart
 
 
 def test_weights_drawn_at_random_are_not_kept_for_a_doubtful_gain(tiny_model):

@@ -13,9 +13,9 @@ from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
 
 from .best_checkpoint import best_scores, update_best_checkpoints
+from .gains import average_stretches, earned_share, windows_apart
 from .windows import whole_of
 
-STRETCHES = 5
 # The last layer and the linear map, whose sum is the forecast.
 LAST = ("network.projection.weight", "network.projection.bias")
 LINEAR = ("network.lookback_skip.weight", "network.lookback_skip.bias")
@@ -24,7 +24,7 @@ Weights = dict[str, Tensor]
 
 
 class Validated(NamedTuple):
-    """Weights, their loss on each batch of the validation part, and the epochs they took.
+    """Weights, their losses on parts of the validation windows, and the epochs they took.
 
     All on the CPU, where a checkpoint is read: a training that goes on compares both.
     """
@@ -57,6 +57,7 @@ class KeepBestWeights(EarlyStopping):
         self.scores: dict[str, float] = {}  # of checkpoints that an earlier training wrote
         self._is_resumed = False
         self._batches: list[tuple[Tensor, Tensor]] = []
+        self._horizon = 1
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Ask Lightning to check all of the validation part, not two batches; note the scores."""
@@ -66,24 +67,24 @@ class KeepBestWeights(EarlyStopping):
             self.scores = best_scores(trainer)
 
     def on_validation_batch_end(self, *arguments: Any) -> None:
-        """Note loss, size and values of a batch; the first two arguments are trainer and module."""
-        loss, batch = arguments[2:4]
+        """Note losses, size and values of a batch; the first two arguments: trainer and module."""
+        module, loss, batch = arguments[1:4]
         target = batch.future_target
-        size = target.new_tensor(len(target))
-        self._batches.append((loss.detach(), torch.stack([size, target.abs().sum()])))
+        size, self._horizon = target.new_tensor(len(target)), target.shape[1]
+        measure = torch.stack([size, target.abs().sum(), size * loss.detach()])
+        self._batches.append((measure, module.losses_of_parts))
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Compare the validation loss, and copy the weights if none was lower."""
         batches, self._batches = self._batches, []
         if not batches:
             return
-        losses, measures = map(torch.stack, zip(*batches, strict=True))
-        total = measures.sum(0)
+        measures, parts = zip(*batches, strict=True)
+        losses, total = torch.cat(parts).cpu(), torch.stack(measures).sum(0)
         if trainer.sanity_checking and trainer.ckpt_path is not None:
             return  # a training that goes on has its start in its state
         if trainer.sanity_checking:
-            loss = (losses * measures[:, 0]).sum() / total[0]
-            self.best_score = trainer.strategy.reduce(loss, reduce_op="mean")
+            self.best_score = trainer.strategy.reduce(total[2] / total[0], reduce_op="mean")
             if not bool(self.best_score.isfinite()):
                 # No loss is lower than one that is no number: the start would be kept unseen.
                 raise ValueError(
@@ -91,19 +92,22 @@ class KeepBestWeights(EarlyStopping):
                     f"training begins with is {float(self.best_score)}. Fill gaps of series, "
                     "covariates and sample weights, and scale what is very large."
                 )
-            self.start = self.best = Validated(_copy(pl_module), losses.cpu(), 0)
+            self.start = self.best = Validated(_copy(pl_module), losses, 0)
             return
         self.num_validations += 1
-        self._measure(trainer, trainer.strategy.reduce(total, reduce_op="sum").cpu())
+        measure = trainer.strategy.reduce(total[:2], reduce_op="sum").cpu()
+        self._measure(trainer, measure, losses.shape)
         before = float(self.best_score)
         super().on_validation_end(trainer, pl_module)
         if float(self.best_score) < before:
-            self.best = Validated(_copy(pl_module), losses.cpu(), trainer.current_epoch + 1)
+            self.best = Validated(_copy(pl_module), losses, trainer.current_epoch + 1)
 
-    def _measure(self, trainer: Trainer, measure: Tensor) -> None:
-        """Forget the losses of a checkpoint that were measured on another validation part."""
-        known = self.measure
-        if self._is_resumed and (known is None or not torch.allclose(known, measure, rtol=1e-4)):
+    def _measure(self, trainer: Trainer, measure: Tensor, parts: torch.Size) -> None:
+        """Forget the losses of a checkpoint that were measured on other validation parts."""
+        known, best = self.measure, self.best
+        is_known = known is not None and torch.allclose(known, measure, rtol=1e-4)
+        is_known = is_known and (best is None or best.losses.shape == parts)
+        if self._is_resumed and not is_known:
             self.best = self.start = None
             self.best_score, self.wait_count = torch.tensor(math.inf), 0
             self.scores = best_scores(trainer)
@@ -124,14 +128,20 @@ class KeepBestWeights(EarlyStopping):
             return
         weights = self.best.weights
         if self.start is not None and self.best.epoch > self.start.epoch:
-            gains = average_stretches(self.start.losses - self.best.losses)
-            gains = trainer.strategy.reduce(gains.to(pl_module.device), reduce_op="mean")
-            share = earned_share(gains)
+            share = self._share(trainer, pl_module, self.start.losses - self.best.losses)
             weights = blend(self.start.weights, weights, share)
         pl_module.load_state_dict(weights)
         if (calibrate := getattr(pl_module, "calibrate", None)) is not None:
             calibrate()
         update_best_checkpoints(trainer, pl_module, self.scores)
+
+    def _share(self, trainer: Trainer, pl_module: LightningModule, gains: Tensor) -> float:
+        """Share of the network that its gains on the parts of all processes have earned."""
+        assert self.measure is not None
+        stretches = average_stretches(gains).to(pl_module.device)
+        stretches = trainer.strategy.reduce(stretches, reduce_op="mean")
+        count = int(self.measure[0])
+        return earned_share(stretches, windows_apart(trainer.val_dataloaders, count, self._horizon))
 
     def state_dict(self) -> dict[str, Any]:
         """Collect what a training that resumes needs."""
@@ -204,35 +214,6 @@ def are_held_back(trainer: Trainer) -> bool:
     """Whether the windows that validate are some of those that the user gave to train on."""
     validating: Any = trainer.val_dataloaders
     return whole_of(getattr(validating, "dataset", None)) is not None
-
-
-def average_stretches(gains: Tensor) -> Tensor:
-    """Average what neighbouring batches gained; a few batches stand for themselves."""
-    return torch.stack(
-        [stretch.mean() for stretch in gains.tensor_split(min(STRETCHES, len(gains)))]
-    )
-
-
-def earned_share(gains: Tensor) -> float:
-    """Give the share of a change that its gains on stretches of the validation part have earned.
-
-    A gain ``g`` with the standard error ``s`` earns ``g**2 / (g**2 + s**2)``: half at one standard
-    error, four fifths at two, nothing below zero. One stretch tells no error, and earns all.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from informer_forecaster._training.best_weights import earned_share
-    >>> round(earned_share(torch.tensor([1.0, 1.2, 0.9, 1.1, 1.0])), 3)
-    0.998
-    >>> round(earned_share(torch.tensor([3.0, -2.0, 1.0, -3.0, 2.0])), 3)
-    0.029
-    """
-    gain = float(gains.mean())
-    if gain <= 0:
-        return 0.0
-    error = float(gains.std()) / math.sqrt(len(gains)) if len(gains) > 1 else 0.0
-    return gain**2 / (gain**2 + error**2)
 
 
 def blend(start: Weights, best: Weights, share: float) -> Weights:

@@ -16,7 +16,7 @@ from .ridge import RidgeRegression
 from .windows import Sample, Windows
 
 # Steps to learn from, whatever the length of the series.
-MOST_STEPS = 30_000
+MOST_STEPS = 60_000
 FEWEST_WINDOWS = 256
 PENALTIES = (1e-3, 1e-2, 1e-1, 1.0)
 # Share of the heaviest step's weight from which a step has a say in scales and knots.
@@ -65,7 +65,7 @@ class EffectsStart:
             return
         regression = None
         for batch in self.windows:
-            for x, y in self.rows(batch, given, self._products(batch) / self._sizes):
+            for x, y in self.rows(batch, given, self._products(batch).div_(self._sizes)):
                 if regression is None:
                     regression = RidgeRegression(x.shape[2], 1, x.shape[1], x.device)
                 regression.add(x, y, batch.fold)
@@ -176,7 +176,10 @@ class EffectsStart:
         """Columns of a batch ``(B, L + H, n)``."""
         assert batch.inputs.future is not None
         functions, calendar = self.effects.functions(batch.inputs.future)
-        return functions[..., self.columns.functions] * calendar[..., self.columns.calendar]
+        # Whole rows of memory: one number at a time would take longer than all else.
+        each, by = (found.permute(2, 0, 1).contiguous() for found in (functions, calendar))
+        products = each[self.columns.functions].mul_(by[self.columns.calendar])
+        return products.permute(1, 2, 0)
 
     def _sizes_of_columns(self) -> Tensor:
         """Deviation of each column, so that the penalty is on columns of one size."""

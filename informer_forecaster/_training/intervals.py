@@ -10,7 +10,8 @@ from torch import Tensor
 
 from informer_forecaster._network import Informer
 
-from .best_weights import are_held_back, average_stretches, earned_share
+from .best_weights import are_held_back
+from .gains import average_stretches, earned_share, windows_apart
 from .linear_start import Reduce
 
 # Forecasts, values and weights of a batch of windows.
@@ -35,7 +36,7 @@ def calibrate(
     module.eval()
     # Making an iterator of a loader draws a random number.
     with torch.random.fork_rng(devices=[]):
-        factor = best_factor(quantiles, windows, reduce)
+        factor = best_factor(quantiles, windows, reduce, module.trainer.val_dataloaders)
     module.train(was_training)
     if are_held_back(module.trainer):
         # Windows that the start was fitted to show less error than new ones will.
@@ -51,11 +52,12 @@ def best_factor(
     quantiles: Sequence[float],
     windows: Iterable[ValidatedBatch],
     reduce: Reduce,
+    loader: object = None,
 ) -> float:
     """Factor of the distances to the median, of those that forecast the windows best.
 
     A factor other than 1 is taken to the share that its gain has earned, as
-    :func:`~informer_forecaster._training.best_weights.earned_share` says.
+    :func:`~informer_forecaster._training.gains.earned_share` says.
 
     Parameters
     ----------
@@ -65,6 +67,8 @@ def best_factor(
         Forecasts ``(B, H, C, Q)``, values ``(B, H, C)`` and their weights, or None.
     reduce : callable
         Adds up what several processes saw.
+    loader : torch.utils.data.DataLoader, optional
+        Of the windows, whose data set tells how many series they are cut from.
 
     Examples
     --------
@@ -75,14 +79,19 @@ def best_factor(
     >>> 1.9 < best_factor([0.1, 0.5, 0.9], [(narrow, values, None)], lambda sums: sums) < 2.2
     True
     """
-    batches = [_losses(quantiles, *each) for each in windows]
+    batches, horizon = [], 1
+    for forecasts, values, weights in windows:
+        batches.append(_losses(quantiles, forecasts, values, weights))
+        horizon = values.shape[1]
     if not batches:
         return 1.0
     losses = torch.cat(batches)
     best = int(reduce(losses.sum(0)).argmin())
     gains = average_stretches(losses[:, FACTORS.index(1.0)] - losses[:, best])
     processes = reduce(torch.ones_like(gains))
-    return 1 + earned_share(reduce(gains) / processes) * (FACTORS[best] - 1)
+    count = int(reduce(losses.new_tensor(len(losses))))
+    share = earned_share(reduce(gains) / processes, windows_apart(loader, count, horizon))
+    return 1 + share * (FACTORS[best] - 1)
 
 
 def _losses(

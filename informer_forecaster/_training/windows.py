@@ -138,15 +138,13 @@ class TrainingWindows:
 
     @property
     def num_series(self) -> int:
-        """Series that windows are cut from; one where the data set does not tell."""
-        windows = self._dataset
-        per_series = getattr(windows, "max_samples_per_ts", None)
-        return len(windows) // per_series if per_series else 1
+        """Series that windows are cut from."""
+        return series_in(self._dataset)
 
     @property
     def stride(self) -> int:
-        """Steps from one window to the next; one where the data set does not tell."""
-        return int(getattr(self._dataset, "stride", 1))
+        """Steps from one window to the next."""
+        return stride_of(self._dataset)
 
     @property
     def folds_are_apart(self) -> bool:
@@ -176,6 +174,17 @@ class TrainingWindows:
             windows = self._read(fold, self._trainer.strategy.batch_to_device(batch))
             windows.check()
             yield windows
+
+
+def series_in(dataset: Any) -> int:
+    """Series that the windows of a data set are cut from; one where it does not tell."""
+    per_series = getattr(dataset, "max_samples_per_ts", None)
+    return len(dataset) // per_series if per_series else 1
+
+
+def stride_of(dataset: object) -> int:
+    """Steps from one window of a data set to the next; one where it does not tell."""
+    return int(getattr(dataset, "stride", 1))
 
 
 def whole_of(dataset: object) -> Any:
