@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from itertools import islice
-from statistics import NormalDist
 from typing import Any, TypeVar
 
 import torch
@@ -16,18 +14,8 @@ from darts.utils.data.torch_datasets.utils import (
     TorchInferenceBatch,
     TorchTrainingBatch,
 )
-from darts.utils.likelihood_models.torch import (
-    CauchyLikelihood,
-    DirichletLikelihood,
-    GaussianLikelihood,
-    GumbelLikelihood,
-    LaplaceLikelihood,
-    LogNormalLikelihood,
-    QuantileRegression,
-    WeibullLikelihood,
-)
+from darts.utils.likelihood_models.torch import QuantileRegression
 from darts.utils.torch import MonteCarloDropout
-from torch import Tensor
 
 from informer_forecaster._network import Informer, InformerConfig
 from informer_forecaster._network.component_lags import ComponentLags, exist_as_in_file
@@ -37,7 +25,7 @@ from informer_forecaster._network.effects import CovariateEffects
 from informer_forecaster._network.inputs import Inputs
 from informer_forecaster._training.defaults import LEARNING_RATE, WIDTH_OF_RATE
 from informer_forecaster._training.intervals import ValidatedBatch, calibrate
-from informer_forecaster._training.linear_start import SeriesNorm
+from informer_forecaster._training.linear_forecast import SeriesNorm
 from informer_forecaster._training.parameters import (
     begin_at,
     invert_softplus,
@@ -48,6 +36,7 @@ from informer_forecaster._training.recipe import TrainingRecipe
 from informer_forecaster._training.start import fit_start
 from informer_forecaster._training.windows import TrainingWindows, Windows
 
+from ._darts_likelihoods import LOCATION_SCALE, keep_above_zero, moves_with_the_series
 from ._darts_private import TellsLosses
 
 NETWORK_FIELDS = ARCHITECTURE | DATA_FIELDS
@@ -267,38 +256,3 @@ class _InformerModule(TrainingRecipe, TellsLosses):
             if isinstance(value := getattr(batch, name), torch.Tensor)
         }
         return batch.replace(**tensors)
-
-
-# Likelihoods: which parameters move with the series, and where they begin
-
-# Scale parameter of a distribution whose deviation is 1; a Cauchy's is half its quartile distance.
-LOCATION_SCALE = {
-    GaussianLikelihood: 1.0,
-    LaplaceLikelihood: math.sqrt(0.5),
-    GumbelLikelihood: math.sqrt(6) / math.pi,
-    CauchyLikelihood: NormalDist().inv_cdf(0.75),
-}
-
-
-def moves_with_the_series(likelihood: object) -> bool:
-    """Whether level and scale of the series can be put back into the parameters."""
-    return likelihood is None or isinstance(likelihood, (QuantileRegression, *LOCATION_SCALE))
-
-
-# What a softplus or a sigmoid turns into about 1e-13; far below it, they round to 0 or overflow.
-_LOWEST = -30.0
-_LOWEST_SHAPE = -3.0  # of a Weibull: its samples grow with the power of one over it
-_FREE = dict.fromkeys((*LOCATION_SCALE, LogNormalLikelihood), 1)
-_FREE |= {QuantileRegression: None, DirichletLikelihood: None}
-
-
-def keep_above_zero(forecast: Tensor, likelihood: object) -> Tensor:
-    """Keep positive parameters ``(..., P)`` of a likelihood above 0: none can sample at it."""
-    free = next((n for cls, n in _FREE.items() if isinstance(likelihood, cls)), 0)
-    if likelihood is None or free is None:
-        return forecast
-    lowest = forecast.new_full(forecast.shape[-1:], _LOWEST)
-    lowest[:free] = -torch.inf
-    if isinstance(likelihood, WeibullLikelihood):
-        lowest[1] = _LOWEST_SHAPE
-    return forecast.clamp(min=lowest)

@@ -32,8 +32,8 @@ from informer_forecaster._training.defaults import N_EPOCHS, Patience, enough_ep
 from informer_forecaster._training.recipe import PAPER, stops_by_itself
 from informer_forecaster.time_features import FloatArray, TimeFeatures
 
+from ._darts_arguments import check_arguments
 from ._darts_checks import (
-    check_arguments,
     check_forecast,
     check_training,
     check_training_data,
@@ -41,7 +41,8 @@ from ._darts_checks import (
     warn_of_equal_paths,
 )
 from ._darts_files import SavedWholeModel
-from ._darts_module import _InformerModule, moves_with_the_series
+from ._darts_likelihoods import moves_with_the_series
+from ._darts_module import _InformerModule
 from ._darts_private import LoadsWeights
 from ._darts_series import (
     INPUTS,

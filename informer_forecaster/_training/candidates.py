@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .effects_start import EffectsStart
-from .linear_start import LinearForecast
+from .linear_forecast import LinearForecast
 from .sums import dtype_of_sums
 
 # Of a column's squares, what is left beside those chosen: below it, it says nothing of its own.

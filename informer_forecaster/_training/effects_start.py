@@ -11,7 +11,7 @@ from informer_forecaster._network.curves import KNOTS
 from informer_forecaster._network.effects import CovariateEffects
 
 from .effect_columns import Sizes, order_columns
-from .linear_start import LinearForecast, Reduce
+from .linear_forecast import LinearForecast, Reduce
 from .ridge import RidgeRegression
 from .windows import Sample, Windows
 

@@ -12,7 +12,7 @@ from informer_forecaster._network import Informer
 
 from .best_weights import are_held_back
 from .gains import average_stretches, earned_share, windows_apart
-from .linear_start import Reduce
+from .linear_forecast import Reduce
 
 # Forecasts, values and weights of a batch of windows.
 ValidatedBatch = tuple[Tensor, Tensor, Tensor | None]

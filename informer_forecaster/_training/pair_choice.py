@@ -9,7 +9,7 @@ from informer_forecaster._network.effects import MOST_PAIRS
 
 from .candidates import choose_columns, sum_up
 from .effects_start import EffectsStart
-from .linear_start import LinearForecast
+from .linear_forecast import LinearForecast
 
 # Covariates whose pairs are compared: 276 of them.
 MOST_COMPARED = 24

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from informer_forecaster._network import Informer
 
-from .linear_start import LinearForecast
+from .linear_forecast import LinearForecast
 
 # Share of the map that the network learns anew. Validation error on PBS: .105 by a share of zero,
 # .100 by a quarter, .094 by half. A network whose head of a step reads the linear forecast keeps

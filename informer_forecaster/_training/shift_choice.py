@@ -11,7 +11,7 @@ from informer_forecaster._network.curves import shift
 
 from .candidates import choose_columns, explained, sum_up
 from .effects_start import EffectsStart
-from .linear_start import LinearForecast
+from .linear_forecast import LinearForecast
 
 # Steps that are tried: from a week of days before a value is reached to a week of hours after it.
 MOST_LEADS = 7

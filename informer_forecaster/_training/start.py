@@ -12,7 +12,8 @@ from informer_forecaster._network.component_lags import ComponentLags
 from informer_forecaster._network.effects import CovariateEffects
 
 from .effects_start import FEWEST_WINDOWS, EffectsStart
-from .linear_start import LinearForecast, Reduce, fit_linear_map, fits_memory
+from .linear_forecast import LinearForecast, Reduce
+from .linear_start import fit_linear_map, fits_memory
 from .pair_choice import choose_pairs
 from .shift_choice import find_shifts
 from .windows import Sample, TrainingWindows
