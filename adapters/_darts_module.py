@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any, TypeVar
@@ -33,7 +34,7 @@ from informer_forecaster._training.parameters import (
     start_parameters,
 )
 from informer_forecaster._training.recipe import TrainingRecipe
-from informer_forecaster._training.start import fit_start
+from informer_forecaster._training.start import MOST_WINDOWS, fit_start
 from informer_forecaster._training.windows import TrainingWindows, Windows
 
 from ._darts_likelihoods import LOCATION_SCALE, keep_above_zero, moves_with_the_series
@@ -204,7 +205,11 @@ class _InformerModule(TrainingRecipe, TellsLosses):
             self._begin_at_linear_forecast()
 
     def _begin_at_linear_forecast(self) -> None:
-        windows = TrainingWindows(self.trainer, self._windows)
+        # As many columns as effects have fit some of what validates by chance.
+        has_columns = self.effects is not None and self.effects.num_columns > 0
+        is_compared = bool(self.trainer.max_epochs)
+        enough = MOST_WINDOWS if has_columns and is_compared else math.inf
+        windows = TrainingWindows(self.trainer, self._windows, enough)
         norm = self.rin or SeriesNorm(windows, self.add_up)
         found = fit_start(windows, norm, self.effects, self.components, self.add_up)
         if found is not None:

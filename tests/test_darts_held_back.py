@@ -9,6 +9,8 @@ from darts.utils.data import HorizonBasedTorchTrainingDataset
 from pytorch_lightning.callbacks import Callback, EarlyStopping
 from torch.utils.data import BatchSampler, RandomSampler
 
+from informer_forecaster.adapters import _darts_module
+
 WHOLE = {"limit_train_batches": None}
 
 
@@ -70,6 +72,31 @@ def test_a_network_that_learns_nothing_leaves_the_linear_forecast(tiny_model, wa
     assert model.epochs_trained == 0
     skips = [one.model.network.lookback_skip.weight for one in (model, start)]
     assert torch.equal(*skips)
+
+
+@pytest.mark.parametrize(
+    ("most", "covariates", "epochs", "last"),
+    [(50, True, 1, 86), (1000, True, 1, 100), (50, False, 1, 100), (50, True, 0, 100)],
+)
+def test_effects_do_not_learn_what_judges_them(
+    tiny_model, waves, monkeypatch, most, covariates, epochs, last
+):
+    """Hundreds of columns fit some of it by chance, and the network has not seen it.
+
+    Of a short series each window is needed, and without an epoch nothing is judged.
+    """
+    monkeypatch.setattr(_darts_module, "MOST_WINDOWS", most)
+    seen = set()
+
+    def record(windows, *_):
+        for batch in windows:
+            seen.update(batch.future.round().int().flatten().tolist())
+
+    monkeypatch.setattr(_darts_module, "fit_start", record)
+    series = counting(waves)
+    given = {"future_covariates": waves(120)} if covariates else {}
+    tiny_model(trainer=WHOLE, n_epochs=epochs).fit(series, **given)
+    assert seen == set(range(8, last))
 
 
 def test_windows_without_weight_do_not_validate(tiny_model, waves):
