@@ -151,17 +151,9 @@ def score(forecaster: Any, refit: bool, data: Data) -> dict[str, Any]:
     # Intervals of AutoETS fail in sktime 1.2 with statsmodels 0.15.
     if forecaster.get_tag("capability:pred_int") and not isinstance(forecaster, AutoETS):
         scoring.append(EmpiricalCoverage(coverage=0.9))
-    table = evaluate(
-        forecaster,
-        cv,
-        y,
-        X=covariates,
-        strategy="refit" if refit else "no-update_params",
-        scoring=scoring,
-        error_score="raise",
-    )
-    row: dict[str, Any] = {"strategy": "refit" if refit else "no-update_params"}
-    row["origins"] = len(table)
+    how: dict[str, Any] = {"strategy": "refit" if refit else "no-update_params"}
+    table = evaluate(forecaster, cv, y, X=covariates, scoring=scoring, error_score="raise", **how)
+    row = {**how, "origins": len(table)}
     row["MASE"] = round(float(table["test_MeanAbsoluteScaledError"].mean()), 3)
     if len(scoring) > 1:
         row["coverage of 90 %"] = round(float(table["test_EmpiricalCoverage"].mean()), 3)
