@@ -7,13 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .component_maps import ComponentMaps
 from .config import InformerConfig
-from .lookback_skip import MOST_WEIGHTS, fit_to_lengths
+from .lookback_skip import MOST_WEIGHTS
 from .past_effects import MOST_LAGS
 from .products import without_autocast
 
 
-class ComponentLags(nn.Module):
+class ComponentLags(ComponentMaps):
     """Linear map from the last steps of each component to what follows of the others.
 
     Parameters
@@ -40,11 +41,10 @@ class ComponentLags(nn.Module):
     # components they meet here alone.
 
     def __init__(self, config: InformerConfig) -> None:
-        super().__init__()
-        self.num_targets, self.horizon = config.num_targets, config.output_chunk_length
+        super().__init__(config.num_targets)
         self.num_steps = min(config.input_chunk_length, MOST_LAGS)
-        self.weight = nn.Parameter(torch.zeros(self._shape(1)), requires_grad=False)
-        self.register_load_state_dict_pre_hook(fit_to_lengths)  # type: ignore[no-untyped-call]
+        shape = 1, config.num_targets, config.output_chunk_length, self.num_steps
+        self.weight = nn.Parameter(torch.zeros(shape), requires_grad=False)
 
     @staticmethod
     def suits(config: InformerConfig) -> bool:
@@ -87,14 +87,6 @@ class ComponentLags(nn.Module):
         with torch.no_grad():
             self.match_components(len(weight))
             self.weight.copy_(weight.unflatten(2, (-1, self.num_steps)).transpose(1, 2))
-
-    def match_components(self, num_maps: int) -> None:
-        """Make room for a map of each component, or for one that is set for none."""
-        if len(self.weight) != num_maps:
-            self.weight.data = self.weight.new_zeros(self._shape(num_maps))
-
-    def _shape(self, num_maps: int) -> tuple[int, int, int, int]:
-        return num_maps, self.num_targets, self.horizon, self.num_steps
 
 
 def exist_as_in_file(

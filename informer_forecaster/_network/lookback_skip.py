@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .component_maps import ComponentMaps
 from .config import InformerConfig
 from .products import without_autocast
 
@@ -79,14 +80,12 @@ class Pooling(NamedTuple):
         return torch.cat([older, recent], dim=-1)[..., -self.lookback :]
 
 
-class LookbackSkip(nn.Module):
+class LookbackSkip(ComponentMaps):
     """Linear map from the last ``L`` values of a component to each of its next ``H``.
 
-    Of a long look-back the older values are pooled: see :class:`Pooling`. The weights are tied to
-    distances from the forecast origin, so those of another length fit: what is too long is cut off
-    far from the origin, what is missing there is zero. All components share them, until weights of
-    each component are set or loaded. Where that changes their shape, an optimizer that already took
-    a step needs its own state loaded, or to be made again.
+    Of a long look-back the older values are pooled: see :class:`Pooling`. All components share the
+    weights, until weights of each component are set or loaded. Where that changes their shape, an
+    optimizer that already took a step needs its own state loaded, or to be made again.
 
     Parameters
     ----------
@@ -109,8 +108,7 @@ class LookbackSkip(nn.Module):
     lengths: Tensor
 
     def __init__(self, config: InformerConfig) -> None:
-        super().__init__()
-        self.num_targets = config.num_targets
+        super().__init__(config.num_targets)
         horizon = config.output_chunk_length
         self.pooling = Pooling.of(config.input_chunk_length, horizon)
         inputs = self.pooling.num_inputs
@@ -119,7 +117,6 @@ class LookbackSkip(nn.Module):
         # A file of other lengths says by it how to read its weights.
         lengths = [self.pooling.num_recent, self.pooling.block_length]
         self.register_buffer("lengths", torch.tensor(lengths))
-        self.register_load_state_dict_pre_hook(_fit_to_pooling)  # type: ignore[no-untyped-call]
 
     def forward(self, past_target: Tensor) -> Tensor:
         """Map ``(B, L, C)`` to ``(B, H, C, P)``."""
@@ -143,49 +140,27 @@ class LookbackSkip(nn.Module):
             self.weight.copy_(weight)
             self.bias.copy_(bias.unsqueeze(3))
 
-    def match_components(self, num_maps: int) -> None:
-        """Make room for the maps of as many components, or for one that they share."""
-        for parameter in self.parameters():
-            if len(parameter) != num_maps:
-                # The same parameter for optimizers and strategies that hold it.
-                parameter.data = parameter.new_zeros(num_maps, *parameter.shape[1:])
-                parameter.grad = None
-
-
-def _fit_to_pooling(
-    module: LookbackSkip, state_dict: dict[str, Any], prefix: str, *unused: object
-) -> None:
-    """Fit the map of a file to the lengths of ``module``, step by step where either is pooled."""
-    weight: Any = state_dict.get(prefix + "weight")
-    lengths: Any = state_dict.get(prefix + "lengths")
-    ours = module.pooling
-    is_given = isinstance(weight, Tensor) and isinstance(lengths, Tensor) and not lengths.is_meta
-    if is_given and weight.dim() == 4 and lengths.shape == (2,):
-        recent, block_length = lengths.tolist()
-        theirs = Pooling(recent + (weight.shape[3] - recent) * block_length, recent, block_length)
-        is_pooled = ours.block_length > 1 or theirs.block_length > 1
-        is_other = theirs[1:] != ours[1:] or theirs.num_inputs != ours.num_inputs
-        # A damaged file may ask for any number.
-        if is_pooled and is_other and 0 < recent <= theirs.lookback < LONGEST:
-            spread = theirs.spread(weight)[..., -ours.lookback :]
-            spread = F.pad(spread, (ours.lookback - spread.shape[3], 0))
-            state_dict[prefix + "weight"] = ours.pool(spread)
-        state_dict[prefix + "lengths"] = lengths.new_tensor([ours.num_recent, ours.block_length])
-    fit_to_lengths(module, state_dict, prefix, *unused)
-
-
-def fit_to_lengths(module: Any, state_dict: dict[str, Any], prefix: str, *_unused: object) -> None:
-    """Cut or fill the maps ``(maps, ., H, steps)`` of a file to the lengths of ``module``."""
-    for name, parameter in module.named_parameters(recurse=False):
-        saved = state_dict.get(prefix + name)
-        if saved is None or saved.dim() != 4 or parameter.dim() != 4:
-            continue
-        if saved.shape[0] in (1, module.num_targets):
-            module.match_components(saved.shape[0])
-        if saved.shape == parameter.shape:
-            continue
-        fitted = saved.new_zeros(*saved.shape[:2], *parameter.shape[2:])
-        # Steps ahead are counted from the first row, steps back from the last column.
-        rows, columns = (min(saved.shape[i], parameter.shape[i]) for i in (2, 3))
-        fitted[:, :, :rows, -columns:] = saved[:, :, :rows, -columns:]
-        state_dict[prefix + name] = fitted
+    def fit_to_lengths(self, state_dict: dict[str, Any], prefix: str) -> None:
+        """Fit the map of a file to these lengths, step by step where either is pooled."""
+        weight: Any = state_dict.get(prefix + "weight")
+        lengths: Any = state_dict.get(prefix + "lengths")
+        ours = self.pooling
+        is_given = (
+            isinstance(weight, Tensor) and isinstance(lengths, Tensor) and not lengths.is_meta
+        )
+        if is_given and weight.dim() == 4 and lengths.shape == (2,):
+            recent, block_length = lengths.tolist()
+            theirs = Pooling(
+                recent + (weight.shape[3] - recent) * block_length, recent, block_length
+            )
+            is_pooled = ours.block_length > 1 or theirs.block_length > 1
+            is_other = theirs[1:] != ours[1:] or theirs.num_inputs != ours.num_inputs
+            # A damaged file may ask for any number.
+            if is_pooled and is_other and 0 < recent <= theirs.lookback < LONGEST:
+                spread = theirs.spread(weight)[..., -ours.lookback :]
+                spread = F.pad(spread, (ours.lookback - spread.shape[3], 0))
+                state_dict[prefix + "weight"] = ours.pool(spread)
+            state_dict[prefix + "lengths"] = lengths.new_tensor(
+                [ours.num_recent, ours.block_length]
+            )
+        super().fit_to_lengths(state_dict, prefix)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from .component_maps import ComponentMaps
 from .config import InformerConfig
 from .curves import NUM_KNOTS, bend
-from .lookback_skip import fit_to_lengths
 
 # Steps of past covariates that are read one by one, whatever their number; more of fewer.
 MOST_LAGS = 48
@@ -16,7 +16,7 @@ MOST_PAST_STEPS = 512
 MOST_BENT_LAGS = 24
 
 
-class PastEffects(nn.Module):
+class PastEffects(ComponentMaps):
     """Effects of each of the last steps of past covariates, and of lines that bend at quantiles.
 
     Parameters
@@ -34,8 +34,8 @@ class PastEffects(nn.Module):
     knots: Tensor
 
     def __init__(self, config: InformerConfig) -> None:
-        super().__init__()
-        number, self.num_targets = config.num_past_covariates, config.num_targets
+        super().__init__(config.num_targets)
+        number = config.num_past_covariates
         self.register_buffer("center", torch.zeros(number))
         self.register_buffer("scale", torch.ones(number))
         self.register_buffer("knots", torch.zeros(number, NUM_KNOTS))
@@ -43,7 +43,6 @@ class PastEffects(nn.Module):
         self.weight = self._make_weight(config, number, lags)
         bent_lags = MOST_BENT_LAGS // max(1, number)
         self.bent_weight = self._make_weight(config, number * NUM_KNOTS, bent_lags)
-        self.register_load_state_dict_pre_hook(fit_to_lengths)  # type: ignore[no-untyped-call]
 
     @staticmethod
     def _make_weight(config: InformerConfig, number: int, lags: int) -> nn.Parameter:
@@ -94,9 +93,3 @@ class PastEffects(nn.Module):
             for weight, part in zip(weights, parts, strict=True):
                 newest = part.unflatten(2, weight.shape[:0:-2])  # (C, H, S, X)
                 weight.copy_(newest.flip(2).permute(0, 3, 1, 2))
-
-    def match_components(self, num_maps: int) -> None:
-        """Make room for the lags of as many components, or for those that they share."""
-        for weight in (self.weight, self.bent_weight):
-            if len(weight) != num_maps:
-                weight.data = weight.new_zeros(num_maps, *weight.shape[1:])
