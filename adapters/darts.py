@@ -179,7 +179,8 @@ class InformerModel(LoadsWeights, SavedWholeModel):
             `fit` sets it by ridge regression on the training windows, one map for all components
             or their own, by cross-validation, and the network learns what it leaves; without
             future covariates also half of the map anew. With other likelihoods it is trained. Of
-            more than 1024 steps the older ones are pooled. Default: ``True``.
+            more than 1024 steps, fewer of many components, the older ones are pooled. Default:
+            ``True``.
         decoder_causal
             Whether the decoder's self-attention is masked, as in the paper. Default: ``True``.
         padding_mode

@@ -129,7 +129,7 @@ def test_a_gain_too_small_to_tell_by_itself_counts_where_most_components_gain():
 
 
 def test_too_many_components_for_the_memory_share_a_map(monkeypatch):
-    monkeypatch.setattr(sums, "MOST_NUMBERS", 100)
+    monkeypatch.setattr(sums, "MOST_PRODUCTS", 20)
     found = regression_of(*components(1.0, -1.0), folds=FOLDS).solve()
     assert found.weight.shape == (1, 3, 3)
     assert found.weight.abs().max() < 0.3

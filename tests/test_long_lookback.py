@@ -10,6 +10,7 @@ from torch import nn
 from informer_forecaster import Informer, InformerConfig
 from informer_forecaster._network import lookback_skip
 from informer_forecaster._network.lookback_skip import LookbackSkip, Pooling
+from informer_forecaster._training.sums import has_room
 
 
 @pytest.fixture
@@ -45,6 +46,19 @@ def test_older_steps_are_pooled_and_recent_ones_are_not(lookback, horizon):
     torch.testing.assert_close(*last)
     # Every step is in one block: the first, shorter one has what is left.
     torch.testing.assert_close(pooled[:-recent].sum() * width**0.5, steps[:-recent].sum())
+
+
+@pytest.mark.parametrize(("lookback", "horizon"), [(720, 192), (720, 720), (1024, 96)])
+def test_many_components_have_room_for_maps_of_their_own(lookback, horizon):
+    """By what the start sums up, one input more, the deviation, included."""
+    pooling = Pooling.of(lookback, horizon, 21)
+    assert 256 <= pooling.num_inputs < lookback
+    assert has_room(pooling.num_inputs + 1, horizon, 21)
+    assert not has_room(lookback + 1, horizon, 21)
+
+
+def test_components_that_are_too_many_for_that_share_every_step():
+    assert Pooling.of(336, 96, 321) == Pooling.of(336, 96)
 
 
 @pytest.mark.parametrize(("lookback", "horizon"), [(1025, 96), (2880, 720)])

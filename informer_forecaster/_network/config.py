@@ -87,7 +87,8 @@ class InformerConfig:
         network sees it, and put on the forecast: see `CovariateEffects`.
     lookback_skip : bool
         Whether a linear map from the look-back to the horizon is added to the output: one that all
-        components share, or one for each. Of more than 1024 steps it pools the older ones.
+        components share, or one for each. Of more than 1024 steps, fewer of many components, it
+        pools the older ones.
     decoder_causal : bool
         Whether the decoder's self-attention is masked, as in the paper.
     padding_mode : {"replicate", "circular"}

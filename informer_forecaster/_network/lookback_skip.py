@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import torch
@@ -17,6 +18,9 @@ MOST_INPUTS = 1024
 NUM_BLOCKS = 128
 # Weights of one map, at most, where the horizon leaves it two inputs a block.
 MOST_WEIGHTS = 2**22
+# Products of inputs with inputs and outputs, of all components, from which each gets a map of its
+# own: half a gigabyte in five folds. Beyond that all share one.
+MOST_PRODUCTS = 2**26 // 5
 # Steps of a map in a file, at most, that is moved to another length.
 LONGEST = 2**22
 
@@ -50,9 +54,17 @@ class Pooling(NamedTuple):
     block_length: int = 1
 
     @classmethod
-    def of(cls, lookback: int, horizon: int) -> Pooling:
-        """Pool as many steps as a map of bounded size leaves no room for."""
+    def of(cls, lookback: int, horizon: int, num_components: int = 1) -> Pooling:
+        """Pool as many steps as a map of bounded size leaves no room for.
+
+        Fewer inputs leave room for maps of more components, if they leave two a block.
+        """
         most = max(2 * NUM_BLOCKS, min(MOST_INPUTS, MOST_WEIGHTS // horizon))
+        # The largest number of products, and the deviation of the window beside the steps.
+        root = math.isqrt(horizon**2 + 4 * (MOST_PRODUCTS // num_components))
+        own = (root - horizon) // 2 - 1
+        if own >= 2 * NUM_BLOCKS:
+            most = min(most, own)
         if lookback <= most:
             return cls(lookback, lookback)
         recent = most - NUM_BLOCKS
@@ -110,7 +122,7 @@ class LookbackSkip(ComponentMaps):
     def __init__(self, config: InformerConfig) -> None:
         super().__init__(config.num_targets)
         horizon = config.output_chunk_length
-        self.pooling = Pooling.of(config.input_chunk_length, horizon)
+        self.pooling = Pooling.of(config.input_chunk_length, horizon, config.num_targets)
         inputs = self.pooling.num_inputs
         self.weight = nn.Parameter(torch.zeros(1, config.num_parameters, horizon, inputs))
         self.bias = nn.Parameter(torch.zeros(1, config.num_parameters, horizon, 1))

@@ -87,8 +87,9 @@ def fit_linear_map(
     components : ComponentLags, optional
         What of the other components a map may read, where left-out folds say so.
     """
-    lookback, horizon = _lengths(windows)
-    rows = Rows(norm, effects, Pooling.of(lookback, horizon), components)
+    lookback, horizon, num_components = _lengths(windows)
+    pooling = Pooling.of(lookback, horizon, num_components)
+    rows = Rows(norm, effects, pooling, components)
     # Windows in a line: a fold no longer than one shares all its values with the next ones.
     fewest = 0 if windows.folds_are_apart else (lookback + horizon) // windows.stride
     found: LinearMap | None = None
@@ -130,15 +131,16 @@ def fits_memory(
     windows: Sample, effects: CovariateEffects | None, components: ComponentLags
 ) -> bool:
     """Whether sums for each component have room for what it reads of the others."""
-    lookback, horizon = _lengths(windows)
-    own = Rows(None, effects, Pooling.of(lookback, horizon), components).prefixes[-1]
-    return has_room(own + components.num_lags, horizon, components.num_targets)
+    lookback, horizon, num_components = _lengths(windows)
+    pooling = Pooling.of(lookback, horizon, num_components)
+    own = Rows(None, effects, pooling, components).prefixes[-1]
+    return has_room(own + components.num_lags, horizon, num_components)
 
 
-def _lengths(windows: TrainingWindows | Sample) -> tuple[int, int]:
-    """Steps of the look-back and of the horizon."""
+def _lengths(windows: TrainingWindows | Sample) -> tuple[int, int, int]:
+    """Steps of the look-back and of the horizon, and components of the target."""
     first = windows.first
-    return first.inputs.target.shape[1], first.future.shape[1]
+    return first.inputs.target.shape[1], *first.future.shape[1:]
 
 
 def _sum_up(

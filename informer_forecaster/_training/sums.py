@@ -7,10 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .windows import FOLDS
-
-# Sums for each component may take half a gigabyte; beyond that all share one map.
-MOST_NUMBERS = 2**26
+from informer_forecaster._network.lookback_skip import MOST_PRODUCTS
 
 
 class Sums(NamedTuple):
@@ -76,4 +73,4 @@ def dtype_of_sums(device: torch.device | str) -> torch.dtype:
 
 def has_room(num_inputs: int, num_outputs: int, num_components: int) -> bool:
     """Whether sums for each component fit into the memory."""
-    return FOLDS * num_components * num_inputs * (num_inputs + num_outputs) <= MOST_NUMBERS
+    return num_components * num_inputs * (num_inputs + num_outputs) <= MOST_PRODUCTS
