@@ -24,8 +24,9 @@ def make_network(**mode: object) -> tuple[Informer, tuple[torch.Tensor, None, to
     return Informer(config), (torch.randn(3, 60, 2), None, torch.randn(3, 90, 2))
 
 
-# The defaults, and the second-order attention of the decoder; the others take a minute.
-@pytest.mark.parametrize("training", [True, False])
+# A training of the defaults, and of the second-order attention of the decoder; the others take a
+# minute.
+@pytest.mark.parametrize("training", [True, pytest.param(False, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     "mode",
     [

@@ -59,8 +59,9 @@ def both_ways(model, series, **options):
     ]
 
 
-@pytest.mark.parametrize("names", DYNAMIC)
-@pytest.mark.parametrize("attention", ["prob", "full"])
+@pytest.mark.parametrize(
+    ("names", "attention"), [*((names, "prob") for names in DYNAMIC), ((PAST, FUTURE), "full")]
+)
 @pytest.mark.parametrize("horizon", [1, 3, H, H + 3])
 @pytest.mark.parametrize("stride", [1, 3])
 @pytest.mark.parametrize("last_points_only", [True, False])

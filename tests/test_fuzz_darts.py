@@ -192,7 +192,7 @@ def survives(tiny_model, time_limit, refused_by_us):
     return check
 
 
-QUICK = settings(max_examples=60, derandomize=True, deadline=None, database=None)
+QUICK = settings(max_examples=40, derandomize=True, deadline=None, database=None)
 MANY = settings(QUICK, max_examples=2000)
 
 

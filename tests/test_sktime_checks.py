@@ -14,11 +14,23 @@ pytestmark = [
 ]
 
 
+# Each set takes half a minute and more: the last, of points, waits for all tests.
+SETS = [0, 1, pytest.param(2, marks=pytest.mark.slow)]
+
+
+@pytest.mark.parametrize("number", SETS)
 @parametrize_with_checks(InformerForecaster)
-def test_sktime_asks_nothing_that_is_not_given(obj, test_name):
-    results = check_estimator(obj, tests_to_run=test_name, raise_exceptions=True, verbose=False)
+def test_sktime_asks_nothing_that_is_not_given(obj, test_name, number):
+    forecaster = obj(**obj.get_test_params()[number])
+    results = check_estimator(
+        forecaster, tests_to_run=test_name, raise_exceptions=True, verbose=False
+    )
     assert results
     assert set(results.values()) == {"PASSED"}
+
+
+def test_no_parameter_set_is_left_out():
+    assert len(InformerForecaster.get_test_params()) == len(SETS)
 
 
 def test_no_check_is_skipped_by_tag():

@@ -19,6 +19,8 @@ from .windows import Sample, Windows
 MOST_STEPS = 60_000
 FEWEST_WINDOWS = 256
 PENALTIES = (1e-3, 1e-2, 1e-1, 1.0)
+# Steps of windows that are multiplied together: beyond, each window fills the memory by itself.
+MOST_AT_ONCE = 512
 # Share of the heaviest step's weight from which a step has a say in scales and knots.
 LEAST_WEIGHT = 1e-3
 
@@ -210,12 +212,13 @@ class EffectsStart:
             left = left - given.beside(unit, effects.past_columns(inputs))
         seen = torch.ones_like(left) if batch.weight is None else batch.weight.sqrt()
         scale = seen * unit
-        for each in range(len(x)):
+        y = torch.where(seen > 0, seen * left, 0.0).unsqueeze(3)  # (B, H, C, 1)
+        size = max(1, MOST_AT_ONCE // (steps + horizon))
+        for some in (slice(at, at + size) for at in range(0, len(x), size)):
             # The map passes on what the covariates did to the look-back.
-            passed = torch.einsum("chl,ln->hcn", weight, x[each, :steps])
-            own = x[each, steps:].unsqueeze(1) - passed  # (H, C, n)
-            y = torch.where(seen[each] > 0, seen[each] * left[each], 0.0)
-            yield scale[each].unsqueeze(2) * own, y.unsqueeze(2)
+            passed = torch.einsum("chl,bln->bhcn", weight, x[some, :steps])
+            own = scale[some].unsqueeze(3) * (x[some, steps:].unsqueeze(2) - passed)
+            yield own.flatten(0, 1), y[some].flatten(0, 1)
 
 
 def _positive(scale: Tensor) -> Tensor:

@@ -18,8 +18,9 @@ from informer_forecaster._network.inputs import Inputs
 FOLDS = 5
 # The arguments that the fields of `Inputs` come from.
 ARGUMENTS = ("series", "past_covariates", "future_covariates", "static_covariates")
-# Windows of a batch, at most: sums need no more, and columns of covariates take memory.
-MOST_AT_ONCE = 64
+# Windows of a batch, if it is not the training's: sums need no more, and columns of covariates take
+# memory; each small batch takes as long as a larger one.
+FEWEST_AT_ONCE, MOST_AT_ONCE = 32, 64
 
 
 class Windows(NamedTuple):
@@ -119,7 +120,8 @@ class TrainingWindows:
         self._loader, self._dataset = loader, loader.dataset
         self._indices = sorted(chain.from_iterable(batches))
         self._read_whole(trainer, enough)
-        self._batch_size = min(MOST_AT_ONCE, max(map(len, batches), default=1))
+        largest = max(map(len, batches), default=1)
+        self._batch_size = min(MOST_AT_ONCE, max(FEWEST_AT_ONCE, largest))
 
     def _read_whole(self, trainer: Trainer, enough: float) -> None:
         """Of a part of a data set take the whole: what validates teaches the start as well.
