@@ -14,12 +14,23 @@ pytestmark = [
 ]
 
 
-# Each set takes half a minute and more: the last, of points, waits for all tests.
-SETS = [0, 1, pytest.param(2, marks=pytest.mark.slow)]
+# The last, of points, waits for all tests; of checks that take ten seconds, all but the defaults.
+SETS = range(3)
+LONG = ("test_update_predict_predicted_index", "test_predict_time_index")
 
 
-@pytest.mark.parametrize("number", SETS)
-@parametrize_with_checks(InformerForecaster)
+def waits(test_name: str, number: int) -> bool:
+    return number == 2 or (number == 1 and test_name.startswith(LONG))
+
+
+@pytest.mark.parametrize(
+    ("obj", "test_name", "number"),
+    [
+        pytest.param(*case, number, marks=[pytest.mark.slow] * waits(case[1], number))
+        for case in parametrize_with_checks(InformerForecaster).args[1]
+        for number in SETS
+    ],
+)
 def test_sktime_asks_nothing_that_is_not_given(obj, test_name, number):
     forecaster = obj(**obj.get_test_params()[number])
     results = check_estimator(

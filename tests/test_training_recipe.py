@@ -166,7 +166,7 @@ def test_windows_apart(waves, series, stride, apart):
 
 def test_weights_drawn_at_random_are_not_kept_for_a_doubtful_gain(tiny_model):
     """Without a linear map the start has merits by chance only, and a user expects a training."""
-    wave = np.sin(np.arange(400) * np.pi / 6).astype(np.float32)
+    wave = np.sin(np.arange(330) * np.pi / 6).astype(np.float32)
     usual = [TimeSeries.from_values(wave[at : at + 24]) for at in range(4)]
     turned = TimeSeries.from_values(np.concatenate([wave[:12], -wave[:12]]))
     options = {"lookback_skip": False, "batch_size": 1, "trainer": {"limit_train_batches": 1.0}}
