@@ -63,11 +63,11 @@ def make_bike_hour(directory: Path) -> Task:
 
 
 def make_weather(horizon: int, directory: Path) -> Task:
-    """The 21 columns of the literature's Weather data, every ten minutes; no covariates."""
+    """Weather of the literature, 21 columns, 720 ten-minute steps back; the network alone 336."""
     table = load_weather(directory / "weather").to_dataframe()
     ends = split(len(table))
     target = TimeSeries.from_dataframe(scale(table, ends[0])).astype(np.float32)
-    return Task((target,), 336, horizon, ends, season=144, cycle=144, calendar=("hour",), stride=11)
+    return Task((target,), 720, horizon, ends, season=144, cycle=144, calendar=("hour",), stride=11)
 
 
 def make_panel(directory: Path) -> Task:
