@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 from darts import TimeSeries
 from darts.utils.likelihood_models.torch import GaussianLikelihood, QuantileRegression
-from hypothesis import HealthCheck, given, settings
+from fuzz_settings import QUICK
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from informer_forecaster import InformerModel
@@ -192,14 +193,6 @@ def survives(tiny_model, time_limit, refused_by_us):
     return check
 
 
-# No test is timed: another process may hold the processor while a case is made up.
-QUICK = settings(
-    max_examples=40,
-    derandomize=True,
-    deadline=None,
-    database=None,
-    suppress_health_check=[HealthCheck.too_slow],
-)
 MANY = settings(QUICK, max_examples=2000)
 
 

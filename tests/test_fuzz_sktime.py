@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
+from fuzz_settings import QUICK
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from informer_forecaster import InformerForecaster
@@ -184,15 +185,7 @@ def survives(time_limit, refused_by_us):
     return check
 
 
-# No test is timed: another process may hold the processor while a case is made up.
-FEW = settings(
-    max_examples=30,
-    derandomize=True,
-    deadline=None,
-    database=None,
-    suppress_health_check=[HealthCheck.too_slow],
-)
-QUICK = settings(FEW, max_examples=40)
+FEW = settings(QUICK, max_examples=30)
 
 
 @QUICK

@@ -19,8 +19,8 @@ from .windows import Sample, Windows
 MOST_STEPS = 60_000
 FEWEST_WINDOWS = 256
 PENALTIES = (1e-3, 1e-2, 1e-1, 1.0)
-# Steps of windows that are multiplied together: beyond, each window fills the memory by itself.
-MOST_AT_ONCE = 512
+# Steps of windows in one product, about: of a few it takes as long as of hundreds.
+STEPS_AT_ONCE = 512
 # Share of the heaviest step's weight from which a step has a say in scales and knots.
 LEAST_WEIGHT = 1e-3
 
@@ -213,12 +213,13 @@ class EffectsStart:
         seen = torch.ones_like(left) if batch.weight is None else batch.weight.sqrt()
         scale = seen * unit
         y = torch.where(seen > 0, seen * left, 0.0).unsqueeze(3)  # (B, H, C, 1)
-        size = max(1, MOST_AT_ONCE // (steps + horizon))
-        for some in (slice(at, at + size) for at in range(0, len(x), size)):
+        size = max(1, STEPS_AT_ONCE // (steps + horizon))
+        parts = (each.split(size) for each in (x, scale.unsqueeze(3), y))
+        for columns, factor, values in zip(*parts, strict=True):
             # The map passes on what the covariates did to the look-back.
-            passed = torch.einsum("chl,bln->bhcn", weight, x[some, :steps])
-            own = scale[some].unsqueeze(3) * (x[some, steps:].unsqueeze(2) - passed)
-            yield own.flatten(0, 1), y[some].flatten(0, 1)
+            passed = torch.einsum("chl,bln->bhcn", weight, columns[:, :steps])
+            own = factor * (columns[:, steps:].unsqueeze(2) - passed)
+            yield own.flatten(0, 1), values.flatten(0, 1)
 
 
 def _positive(scale: Tensor) -> Tensor:

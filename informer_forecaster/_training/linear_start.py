@@ -87,11 +87,10 @@ def fit_linear_map(
     components : ComponentLags, optional
         What of the other components a map may read, where left-out folds say so.
     """
-    lookback, horizon, num_components = _lengths(windows)
-    pooling = Pooling.of(lookback, horizon, num_components)
+    pooling, horizon = _lengths(windows)
     rows = Rows(norm, effects, pooling, components)
     # Windows in a line: a fold no longer than one shares all its values with the next ones.
-    fewest = 0 if windows.folds_are_apart else (lookback + horizon) // windows.stride
+    fewest = 0 if windows.folds_are_apart else (pooling.lookback + horizon) // windows.stride
     found: LinearMap | None = None
     regression: RidgeRegression | None = None
     for _ in range(WEIGHTED_PASSES):
@@ -131,16 +130,16 @@ def fits_memory(
     windows: Sample, effects: CovariateEffects | None, components: ComponentLags
 ) -> bool:
     """Whether sums for each component have room for what it reads of the others."""
-    lookback, horizon, num_components = _lengths(windows)
-    pooling = Pooling.of(lookback, horizon, num_components)
+    pooling, horizon = _lengths(windows)
     own = Rows(None, effects, pooling, components).prefixes[-1]
-    return has_room(own + components.num_lags, horizon, num_components)
+    return has_room(own + components.num_lags, horizon, components.num_targets)
 
 
-def _lengths(windows: TrainingWindows | Sample) -> tuple[int, int, int]:
-    """Steps of the look-back and of the horizon, and components of the target."""
+def _lengths(windows: TrainingWindows | Sample) -> tuple[Pooling, int]:
+    """Steps of the look-back, as they are pooled, and of the horizon."""
     first = windows.first
-    return first.inputs.target.shape[1], *first.future.shape[1:]
+    horizon, num_components = first.future.shape[1:]
+    return Pooling.of(first.inputs.target.shape[1], horizon, num_components), horizon
 
 
 def _sum_up(

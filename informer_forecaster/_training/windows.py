@@ -18,8 +18,8 @@ from informer_forecaster._network.inputs import Inputs
 FOLDS = 5
 # The arguments that the fields of `Inputs` come from.
 ARGUMENTS = ("series", "past_covariates", "future_covariates", "static_covariates")
-# Windows of a batch, if it is not the training's: sums need no more, and columns of covariates take
-# memory; each small batch takes as long as a larger one.
+# Windows of a batch, whatever the training's: a small batch takes as long as a larger one, sums
+# need no more, and columns of covariates take memory.
 FEWEST_AT_ONCE, MOST_AT_ONCE = 32, 64
 
 
