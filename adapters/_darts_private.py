@@ -18,7 +18,7 @@ from darts.models.forecasting.torch_forecasting_model import (
     MixedCovariatesTorchModel,
     TorchForecastingModel,
 )
-from darts.utils.data.torch_datasets.utils import PLModuleOutput
+from darts.utils.data.torch_datasets.utils import PLModuleOutput, TorchTrainingBatch
 from torch import Tensor
 
 # Of a batch that validates, whose losses are told one by one.
@@ -69,6 +69,12 @@ class TellsLosses(PLForecastingModule):
             losses = [loss_of(slice(start, start + size)) for start in starts]
             self.losses_of_parts = torch.stack(losses).detach()
         return loss_of(slice(None))
+
+    def losses_of(self, forecast: Tensor, batch: TorchTrainingBatch) -> Tensor:
+        """Losses ``(P,)`` of a forecast ``(B, H, C, P)`` on parts of a batch that validates."""
+        output = PLModuleOutput(prediction=forecast)
+        self._compute_loss(output, batch.future_target, self.val_criterion, batch.sample_weight)
+        return self.losses_of_parts
 
 
 def make_network(model: TorchForecastingModel) -> PLForecastingModule:

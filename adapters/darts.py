@@ -171,16 +171,16 @@ class InformerModel(LoadsWeights, SavedWholeModel):
             Whether the first `fit` finds, by regression, what covariates add to each step by
             themselves: future covariates by their value, by averages of the values before it and by
             the calendar, and past ones by their last steps. These effects are taken off the
-            look-back before the network sees it, and put on the forecast. They are in the unit of
-            the training series. For models with `lookback_skip` that it sets. Default: ``True``.
+            look-back before the linear map reads it, and put on its forecast. They are in the unit
+            of the training series. For models with `lookback_skip` that it sets. Default: ``True``.
         lookback_skip
             Whether to add a linear map from the look-back window to the output. With point
             forecasts, quantiles and the likelihoods that have a location and a scale, the first
             `fit` sets it by ridge regression on the training windows, one map for all components
-            or their own, by cross-validation, and the network learns what it leaves; without
-            future covariates also half of the map anew. With other likelihoods it is trained. Of
-            more than 1024 steps, fewer of many components, the older ones are pooled. Default:
-            ``True``.
+            or their own, by cross-validation. The network learns half of the map anew and what it
+            leaves; with future covariates, the whole series, and the forecast is a mean of both.
+            With other likelihoods the map is trained. Of more than 1024 steps, fewer of many
+            components, the older ones are pooled. Default: ``True``.
         decoder_causal
             Whether the decoder's self-attention is masked, as in the paper. Default: ``True``.
         padding_mode

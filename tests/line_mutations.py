@@ -283,10 +283,10 @@ replace(
 )
 replace(
     59,
-    "a head of a step that sees the phase of another",
-    "test_steps.py::test_a_step_sees_its_own_phase_of_earlier_cycles",
-    "place = target.shape[1] - back + phase",
-    "place = target.shape[1] - back + phase - 1",
+    "a network that learns what the start leaves",
+    "test_network_share.py::test_the_start_has_no_say_in_what_the_network_learns",
+    "return self.of_network(inputs)",
+    "return self._forecast(inputs, self.network)",
 )
 replace(
     79,

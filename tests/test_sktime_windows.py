@@ -117,7 +117,8 @@ def test_a_column_known_for_some_steps_only_is_refused():
 @pytest.mark.parametrize("again", [lambda f, X: f.predict([1, 2, 3], X=X[40:43])])
 def test_revised_exogenous_rows_replace_those_of_before(again):
     """A weather forecast of today is better than that of last week."""
-    y, X, old = noise()[:42], noise("x", seed=1), noise("x", seed=2)
+    X, old = noise("x", seed=1), noise("x", seed=2)
+    y = noise()[:42].add(X["x"][:42], axis=0)
     stale = pd.concat([X[:40], old[40:46]])
     expected = again(make().fit(y[:40], X[:40]), X)
     assert not np.allclose(make().fit(y[:40], stale).predict([1, 2, 3]), expected)

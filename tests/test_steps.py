@@ -6,45 +6,22 @@ import pytest
 import torch
 from torch import nn
 
-from informer_forecaster import Informer, InformerConfig
+from informer_forecaster import InformerConfig
 from informer_forecaster._network.curves import average_before
-from informer_forecaster._network.inputs import Inputs
 from informer_forecaster._network.steps import StepHead
 
 SMALL = {"d_model": 8, "nhead": 2, "dim_feedforward": 16}
-# Target, past covariates, of which there are none, and future ones.
-TENSORS = torch.zeros(2, 24, 2), None, torch.zeros(2, 36, 3)
-
-
-@pytest.mark.parametrize("gap", [0, 3])
-@pytest.mark.parametrize("cycle", [0, 4, 30])
-def test_a_step_sees_its_own_phase_of_earlier_cycles(cycle: int, gap: int) -> None:
-    """Of a cycle of four steps each fourth step ahead; of none, or of a longer one, nothing."""
-    sizes = {"num_future_covariates": 1, "output_chunk_shift": gap, **SMALL}
-    config = InformerConfig(24, 12, num_targets=1, **sizes)
-    head = StepHead(config, nn.Dropout).eval()
-    head.cycle.fill_(cycle)
-    target, linear = torch.randn(1, 24, 1), torch.randn(1, 12, 1, 1)
-    tokens, future = torch.randn(1, 12, 8), torch.randn(1, 36, 1)
-    before = head(tokens, Inputs(target, future=future), linear)
-    changed = target.clone()
-    changed[0, 24 - 8 + 1] += 1.0
-    after = head(tokens, Inputs(changed, future=future), linear)
-    moved = (after - before).abs().amax((0, 2)) > 1e-6
-    assert moved.tolist() == [cycle == 4 and (gap + step) % 4 == 1 for step in range(12)]
 
 
 def test_a_step_sees_its_own_covariates_and_those_before() -> None:
     config = InformerConfig(24, 12, num_targets=1, num_future_covariates=1, **SMALL)
     head = StepHead(config, nn.Dropout).eval()
-    tokens, linear = torch.randn(1, 12, 8), torch.randn(1, 12, 1, 1)
-    future, target = torch.randn(1, 36, 1), torch.randn(1, 24, 1)
-    before = head(tokens, Inputs(target, future=future), linear)
+    tokens = torch.randn(1, 12, 8)
+    future = torch.randn(1, 36, 1)
+    before = head(tokens, future)
     changed = future.clone()
     changed[0, 24 + 5] += 1.0
-    moved = (head(tokens, Inputs(target, future=changed), linear) - before).abs().amax(
-        (0, 2)
-    ) > 1e-6
+    moved = (head(tokens, changed) - before).abs().amax((0, 2)) > 1e-6
     assert moved.tolist() == [step >= 5 for step in range(12)]
 
 
@@ -57,12 +34,12 @@ def test_a_step_after_a_gap_has_forgotten_as_much() -> None:
         near.layers[0].weight[:, -1] = 0.0  # of the share of the horizon that has passed
     far = StepHead(InformerConfig(24, 4, **sizes, output_chunk_shift=8), nn.Dropout).eval()
     far.load_state_dict(near.state_dict())
-    tokens, target, future = torch.zeros(1, 12, 8), torch.zeros(1, 24, 1), torch.randn(1, 36, 1)
+    tokens, future = torch.zeros(1, 12, 8), torch.randn(1, 36, 1)
     # As the gap shows it: in each half the known value that is nearer.
     future[:, 24:28], future[:, 28:33] = future[:, 23:24], future[:, 32:33]
     left_out = torch.cat([future[:, :24], future[:, 32:]], dim=1)
-    of_all = near(tokens, Inputs(target, future=future), torch.zeros(1, 12, 1, 1))
-    of_last = far(tokens[:, :4], Inputs(target, future=left_out), torch.zeros(1, 4, 1, 1))
+    of_all = near(tokens, future)
+    of_last = far(tokens[:, :4], left_out)
     torch.testing.assert_close(of_last, of_all[:, 8:])
 
 
@@ -84,20 +61,3 @@ def test_averages_fade_from_step_to_step(length: int) -> None:
 def test_more_calendar_features_than_covariates_are_refused() -> None:
     with pytest.raises(ValueError, match="num_calendar_features"):
         InformerConfig(24, 12, num_targets=1, num_calendar_features=1)
-
-
-@pytest.mark.parametrize("channel_independent", [True, False])
-@pytest.mark.parametrize("shape", [(1, 12, 2), (2, 11, 2), (2, 12, 1), (12, 2)], ids=str)
-def test_effects_of_another_shape_are_refused(
-    shape: tuple[int, ...], channel_independent: bool
-) -> None:
-    config = InformerConfig(24, 12, 2, 0, 3, **SMALL, channel_independent=channel_independent)
-    with pytest.raises(ValueError, match=r"`effects` must have the shape \(2, 12, 2\)"):
-        Informer(config)(*TENSORS, effects=torch.zeros(shape))
-
-
-def test_effects_that_no_step_reads_are_refused() -> None:
-    """Of the calendar alone there are none."""
-    config = InformerConfig(24, 12, 2, 0, 3, **SMALL, num_calendar_features=3)
-    with pytest.raises(ValueError, match="`effects` must be left out by this configuration"):
-        Informer(config)(*TENSORS, effects=torch.zeros(2, 12, 2))

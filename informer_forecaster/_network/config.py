@@ -84,7 +84,7 @@ class InformerConfig:
         Whether each target component is forecast on its own, by shared weights.
     covariate_effects : bool
         Whether what covariates add to each step by themselves is taken off the look-back before the
-        network sees it, and put on the forecast: see `CovariateEffects`.
+        linear map reads it, and put on the forecast: see `CovariateEffects`.
     lookback_skip : bool
         Whether a linear map from the look-back to the horizon is added to the output: one that all
         components share, or one for each. Of more than 1024 steps, fewer of many components, it

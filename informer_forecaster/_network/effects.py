@@ -105,14 +105,6 @@ class CovariateEffects(nn.Module):
         return inputs._replace(past=past, future=future)
 
     @property
-    def day(self) -> int:
-        """Steps of a day where the calendar has hours, else of its first cycle; 0 without one."""
-        sizes = [round(1 / (1 - float(each))) if each < 1 else 0 for each in self.stretch]
-        if 24 in sizes:
-            return math.prod(sizes[: sizes.index(24) + 1])
-        return sizes[0] if sizes else 0
-
-    @property
     def reads_covariates(self) -> bool:
         """Whether a covariate has an effect, be it by the calendar; the calendar has its own."""
         return bool(self.weight[:, 1:].any()) or self.past.is_used

@@ -81,7 +81,8 @@ class Informer(nn.Module):
         past_covariates: Tensor | None = None,
         future_covariates: Tensor | None = None,
         static_covariates: Tensor | None = None,
-        effects: Tensor | None = None,
+        *,
+        add_linear_map: bool = True,
     ) -> Tensor:
         """Forecast ``H`` steps after ``past_target``, the first of them after `output_chunk_shift`.
 
@@ -95,9 +96,8 @@ class Informer(nn.Module):
             ``(B, L + H, F)``, time stamps included: of the look-back, and of the steps forecast.
         static_covariates : torch.Tensor, optional
             ``(B, Z)``; with `channel_independent` also ``(B, C, Z)``, each component's own.
-        effects : torch.Tensor, optional
-            ``(B, H, C)``, what the covariates are known to add to the steps ahead, zero if left
-            out. Only where the configuration has `acts_by_step` anything reads them.
+        add_linear_map : bool
+            Whether the forecast of `lookback_skip` is added to that of the network.
 
         Returns
         -------
@@ -110,29 +110,23 @@ class Informer(nn.Module):
             If anything is no tensor, or of another shape than the configuration says.
         """
         config = self.config
-        given = Inputs(past_target, past_covariates, future_covariates, static_covariates, effects)
+        given = Inputs(past_target, past_covariates, future_covariates, static_covariates)
         given.check(config)
         # No compiler needs it, nor knows it.
         with nullcontext() if torch.compiler.is_compiling() else drawing_together():
-            return self._forecast_all(given)
+            forecast = self._forecast_all(given)
+            if self.lookback_skip is None or not add_linear_map:
+                return forecast
+            return forecast + self.lookback_skip(given.target)
 
     def _forecast_all(self, given: Inputs) -> Tensor:
-        """Add the linear map to what the network says of all components."""
-        config = self.config
-        if self.lookback_skip is not None:
-            linear = self.lookback_skip(given.target)
-        else:
-            shape = len(given.target), config.output_chunk_length, config.num_targets
-            linear = given.target.new_zeros(*shape, config.num_parameters)
-        if config.channel_independent:
-            own = linear.transpose(1, 2).flatten(0, 1).unsqueeze(2)
-            forecast = self._forecast(given.split_channels(), own)
-            forecast = forecast.squeeze(2).unflatten(0, (-1, config.num_targets)).transpose(1, 2)
-        else:
-            forecast = self._forecast(given, linear)
-        return forecast + linear
+        """Forecast all components, together or each as a sample of its own."""
+        if not self.config.channel_independent:
+            return self._forecast(given)
+        forecast = self._forecast(given.split_channels())
+        return forecast.squeeze(2).unflatten(0, (-1, self.config.num_targets)).transpose(1, 2)
 
-    def _forecast(self, given: Inputs, linear: Tensor) -> Tensor:
+    def _forecast(self, given: Inputs) -> Tensor:
         """Run encoder and decoder; ``(B, H, C, P)``."""
         config = self.config
         values = given.target if given.past is None else torch.cat([given.target, given.past], 2)
@@ -143,16 +137,16 @@ class Informer(nn.Module):
         placeholders = F.pad(start, (0, 0, 0, self.num_placeholders))
         tokens = self.decoder_embedding(placeholders, output_stamps, given.static)
         decoded = self.decoder(tokens, memory, self.num_placeholders)
-        return self._project(decoded, given, linear)
+        return self._project(decoded, given.future)
 
-    def _project(self, tokens: Tensor, given: Inputs, linear: Tensor) -> Tensor:
+    def _project(self, tokens: Tensor, future: Tensor | None) -> Tensor:
         """Map the tokens of the horizon ``(B, N, M)`` to ``(B, H, C, P)``."""
         config = self.config
-        if self.step_head is not None:
+        if self.step_head is not None and future is not None:
             # Its covariates may exceed the largest number of 16 bits.
             with without_autocast(tokens):
                 wide = tokens.to(self.projection.weight.dtype)
-                steps = self.projection(self.step_head(wide, given, linear))
+                steps = self.projection(self.step_head(wide, future))
             return steps.unflatten(2, (-1, config.num_parameters))
         output = self.projection(tokens)
         steps = output.unflatten(2, (config.num_patch_steps, -1, config.num_parameters)).flatten(

@@ -13,15 +13,13 @@ class Inputs(NamedTuple):
     """Tensors of a batch of windows; what a configuration has none of is ``None``.
 
     ``target`` is ``(B, L, C)``, ``past`` covariates ``(B, L, X)``, ``future`` ones
-    ``(B, L + H, F)``, and ``static`` ones ``(B, Z)`` or, of each component, ``(B, C, Z)``. The
-    ``effects`` of covariates on the steps ahead, in units of the window, are ``(B, H, C)``.
+    ``(B, L + H, F)``, and ``static`` ones ``(B, Z)`` or, of each component, ``(B, C, Z)``.
     """
 
     target: Tensor
     past: Tensor | None = None
     future: Tensor | None = None
     static: Tensor | None = None
-    effects: Tensor | None = None
 
     def check(self, config: InformerConfig) -> None:
         """Raise unless all shapes are those of ``config``."""
@@ -41,10 +39,6 @@ class Inputs(NamedTuple):
         if config.channel_independent and getattr(self.static, "ndim", 2) != 2:
             static = (batch, config.num_targets, config.num_static_covariates)
         _check_shape("static_covariates", self.static, static)
-        if self.effects is not None:
-            # Only the head of a step reads them.
-            read = config.num_targets if config.acts_by_step else 0
-            _check_shape("effects", self.effects, (batch, ahead, read))
 
     def split_channels(self) -> Inputs:
         """Make every target component a sample of its own, ``(B*C, L, 1)``; covariates follow.
@@ -62,10 +56,7 @@ class Inputs(NamedTuple):
         static = (
             self.static.flatten(0, 1) if own and self.static is not None else repeat(self.static)
         )
-        effects = None
-        if self.effects is not None:
-            effects = self.effects.transpose(1, 2).flatten(0, 1).unsqueeze(2)
-        return Inputs(split, repeat(self.past), self.future, static, effects)
+        return Inputs(split, repeat(self.past), self.future, static)
 
 
 def _check_shape(name: str, given: object, shape: tuple[int, ...]) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from .best_checkpoint import best_scores, update_best_checkpoints
 from .gains import average_stretches, earned_share, windows_apart
-from .windows import whole_of
+from .windows import are_held_back
 
 # The last layer and the linear map, whose sum is the forecast.
 LAST = ("network.projection.weight", "network.projection.bias")
@@ -120,28 +120,32 @@ class KeepBestWeights(EarlyStopping):
             return
         if not self.num_validations:
             # Windows that were held back are no wish of the user's to validate.
-            if trainer.current_epoch and not are_held_back(trainer):
+            if trainer.current_epoch and not are_held_back(trainer.val_dataloaders):
                 rank_zero_warn(
                     "no epoch of this training was validated, so that its last weights are kept. "
                     "Validate more often to keep the best ones."
                 )
             return
-        weights = self.best.weights
+        pl_module.load_state_dict(self.best.weights)
         if self.start is not None and self.best.epoch > self.start.epoch:
-            share = self._share(trainer, pl_module, self.start.losses - self.best.losses)
-            weights = blend(self.start.weights, weights, share)
-        pl_module.load_state_dict(weights)
+            self._give_share(trainer, pl_module, self.start, self.best)
         if (calibrate := getattr(pl_module, "calibrate", None)) is not None:
             calibrate()
         update_best_checkpoints(trainer, pl_module, self.scores)
 
-    def _share(self, trainer: Trainer, pl_module: LightningModule, gains: Tensor) -> float:
-        """Share of the network that its gains on the parts of all processes have earned."""
+    def _give_share(
+        self, trainer: Trainer, pl_module: LightningModule, start: Validated, best: Validated
+    ) -> None:
+        """Give the network the share that its gains on the parts of all processes have earned."""
         assert self.measure is not None
-        stretches = average_stretches(gains).to(pl_module.device)
+        apart = windows_apart(trainer.val_dataloaders, int(self.measure[0]), self._horizon)
+        choose = getattr(pl_module, "choose_share", None)
+        if choose is not None and choose(apart):
+            return
+        stretches = average_stretches(start.losses - best.losses).to(pl_module.device)
         stretches = trainer.strategy.reduce(stretches, reduce_op="mean")
-        count = int(self.measure[0])
-        return earned_share(stretches, windows_apart(trainer.val_dataloaders, count, self._horizon))
+        share = earned_share(stretches, apart)
+        pl_module.load_state_dict(blend(start.weights, best.weights, share))
 
     def state_dict(self) -> dict[str, Any]:
         """Collect what a training that resumes needs."""
@@ -208,12 +212,6 @@ def _copy(module: LightningModule) -> Weights:
 def are_finite(weights: Mapping[str, Tensor]) -> bool:
     """Whether each number of the weights is finite."""
     return all(bool(value.isfinite().all()) for value in weights.values())
-
-
-def are_held_back(trainer: Trainer) -> bool:
-    """Whether the windows that validate are some of those that the user gave to train on."""
-    validating: Any = trainer.val_dataloaders
-    return whole_of(getattr(validating, "dataset", None)) is not None
 
 
 def blend(start: Weights, best: Weights, share: float) -> Weights:

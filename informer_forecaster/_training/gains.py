@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -37,6 +38,42 @@ def windows_apart(loader: object, count: int, horizon: int) -> float:
     whole = whole_of(dataset) or dataset
     num_series = series_in(whole)
     return max(num_series, count * stride_of(whole) / horizon)
+
+
+def earned_choice(
+    losses: Tensor,
+    choices: Sequence[float],
+    usual: float,
+    num_apart: float,
+    reduce: Callable[[Tensor], Tensor],
+) -> float:
+    """Go from the usual choice towards the one of the lowest loss, as far as its gain has earned.
+
+    Parameters
+    ----------
+    losses : torch.Tensor
+        Of parts of the windows by each choice ``(P, K)``.
+    choices : sequence of float
+        Those that were tried.
+    usual : float
+        One of them, taken where no other is better.
+    num_apart : float
+        As for :func:`earned_share`.
+    reduce : callable
+        Adds up what several processes saw.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from informer_forecaster._training.gains import earned_choice
+    >>> losses = torch.tensor([[3.0, 1.0, 2.0]]).expand(5, 3)
+    >>> earned_choice(losses, [0.0, 0.5, 1.0], 0.0, 5, lambda sums: sums)
+    0.5
+    """
+    best = int(reduce(losses.sum(0)).argmin())
+    gains = average_stretches(losses[:, choices.index(usual)] - losses[:, best])
+    gains = reduce(gains) / reduce(torch.ones_like(gains))
+    return usual + earned_share(gains, num_apart) * (choices[best] - usual)
 
 
 def earned_share(gains: Tensor, num_apart: float = STRETCHES) -> float:

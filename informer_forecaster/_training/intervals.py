@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import torch
-from pytorch_lightning import LightningModule
 from torch import Tensor
 
 from informer_forecaster._network import Informer
 
-from .best_weights import are_held_back
-from .gains import average_stretches, earned_share, windows_apart
+from .gains import earned_choice, windows_apart
 from .linear_forecast import Reduce
+from .windows import are_held_back
 
 # Forecasts, values and weights of a batch of windows.
 ValidatedBatch = tuple[Tensor, Tensor, Tensor | None]
@@ -22,23 +21,18 @@ FACTORS = tuple(2 ** (step / 16) for step in range(-16, 26))
 
 @torch.no_grad()
 def calibrate(
-    module: LightningModule,
     network: Informer,
     quantiles: Sequence[float],
     windows: Iterable[ValidatedBatch],
     reduce: Reduce,
+    loader: object,
 ) -> None:
     """Scale all distances to the median by the factor that forecasts the windows best.
 
-    Last layer and linear map add up to the forecast, so the factor goes into their weights.
+    A forecast is a sum or a mean of last layer and linear map, so the factor goes into both.
     """
-    was_training = module.training
-    module.eval()
-    # Making an iterator of a loader draws a random number.
-    with torch.random.fork_rng(devices=[]):
-        factor = best_factor(quantiles, windows, reduce, module.trainer.val_dataloaders)
-    module.train(was_training)
-    if are_held_back(module.trainer):
+    factor = best_factor(quantiles, windows, reduce, loader)
+    if are_held_back(loader):
         # Windows that the start was fitted to show less error than new ones will.
         factor = max(1.0, factor)
     skip, middle = network.lookback_skip, len(quantiles) // 2
@@ -56,8 +50,8 @@ def best_factor(
 ) -> float:
     """Factor of the distances to the median, of those that forecast the windows best.
 
-    A factor other than 1 is taken to the share that its gain has earned, as
-    :func:`~informer_forecaster._training.gains.earned_share` says.
+    A factor other than 1 is taken as far as its gain has earned, as
+    :func:`~informer_forecaster._training.gains.earned_choice` says.
 
     Parameters
     ----------
@@ -86,12 +80,8 @@ def best_factor(
     if not batches:
         return 1.0
     losses = torch.cat(batches)
-    best = int(reduce(losses.sum(0)).argmin())
-    gains = average_stretches(losses[:, FACTORS.index(1.0)] - losses[:, best])
-    processes = reduce(torch.ones_like(gains))
     count = int(reduce(losses.new_tensor(len(losses))))
-    share = earned_share(reduce(gains) / processes, windows_apart(loader, count, horizon))
-    return 1 + share * (FACTORS[best] - 1)
+    return earned_choice(losses, FACTORS, 1.0, windows_apart(loader, count, horizon), reduce)
 
 
 def _losses(

@@ -20,7 +20,7 @@ SHARE_LEFT = 0.5
 STEPS_TO_LEARN_IT = 500
 
 
-def begin_at(network: Informer, weight: Tensor, bias: Tensor, day: int | None = None) -> None:
+def begin_at(network: Informer, weight: Tensor, bias: Tensor) -> None:
     """Let a network forecast by its linear map alone, until it has learnt what to add.
 
     Parameters
@@ -29,13 +29,9 @@ def begin_at(network: Informer, weight: Tensor, bias: Tensor, day: int | None = 
         With a linear map from the look-back.
     weight, bias : Tensor
         Of :func:`start_parameters`.
-    day : int, optional
-        Steps of the cycle that effects of covariates were found to have.
     """
     assert network.lookback_skip is not None
     network.lookback_skip.set_map(weight, bias)
-    if network.step_head is not None and day is not None:
-        network.step_head.cycle.fill_(day)
     nn.init.zeros_(network.projection.weight)
     nn.init.zeros_(network.projection.bias)
 

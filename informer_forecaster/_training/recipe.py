@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -115,6 +115,16 @@ class TrainingRecipe(LightningModule):
             return False
         num_batches = trainer.estimated_stepping_batches * trainer.accumulate_grad_batches
         return bool(num_batches >= trainer.val_check_batch * (trainer.check_val_every_n_epoch or 1))
+
+    @contextmanager
+    def judging(self) -> Iterator[None]:
+        """Forecast without dropout and gradients, and draw no number of the training's."""
+        was_training = self.training
+        self.eval()
+        # Making an iterator of a loader draws a random number.
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            yield
+        self.train(was_training)
 
     def add_up(self, sums: torch.Tensor) -> torch.Tensor:
         """Add up what several processes saw."""

@@ -18,9 +18,9 @@ from informer_forecaster._network.inputs import Inputs
 FOLDS = 5
 # The arguments that the fields of `Inputs` come from.
 ARGUMENTS = ("series", "past_covariates", "future_covariates", "static_covariates")
-# Windows of a batch, whatever the training's: a small batch takes as long as a larger one, sums
-# need no more, and columns of covariates take memory.
-FEWEST_AT_ONCE, MOST_AT_ONCE = 32, 64
+# Numbers of the target in a batch, whatever the training's, and windows where these are long: a
+# small batch takes as long as a larger one, sums need no more, and covariates take memory.
+NUMBERS_AT_ONCE, FEWEST_AT_ONCE = 2**13, 32
 
 
 class Windows(NamedTuple):
@@ -120,8 +120,11 @@ class TrainingWindows:
         self._loader, self._dataset = loader, loader.dataset
         self._indices = sorted(chain.from_iterable(batches))
         self._read_whole(trainer, enough)
-        largest = max(map(len, batches), default=1)
-        self._batch_size = min(MOST_AT_ONCE, max(FEWEST_AT_ONCE, largest))
+        self._batch_size = FEWEST_AT_ONCE
+        if self._indices:
+            first = self.first
+            numbers = first.inputs.target.numel() + first.future.numel()
+            self._batch_size = max(FEWEST_AT_ONCE, NUMBERS_AT_ONCE // numbers)
 
     def _read_whole(self, trainer: Trainer, enough: float) -> None:
         """Of a part of a data set take the whole: what validates teaches the start as well.
@@ -204,6 +207,11 @@ def stride_of(dataset: object) -> int:
 def whole_of(dataset: object) -> Any:
     """The windows among which a data set has some, as where others validate; None for all."""
     return getattr(dataset, "whole", None)
+
+
+def are_held_back(loader: object) -> bool:
+    """Whether the windows of a loader are some of those that the user gave to train on."""
+    return whole_of(getattr(loader, "dataset", None)) is not None
 
 
 def _spacing(indices: list[int], most: int) -> int:

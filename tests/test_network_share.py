@@ -1,0 +1,112 @@
+"""Where future covariates are given: a mean of the network and its start, weighed by validation."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from darts import TimeSeries
+from darts.utils.likelihood_models.torch import GaussianLikelihood, QuantileRegression
+
+from informer_forecaster._training.gains import earned_choice
+from informer_forecaster.adapters import _darts_module
+
+WHOLE = {"limit_train_batches": None}
+LIKELIHOODS = [None, GaussianLikelihood(), QuantileRegression([0.1, 0.5, 0.9])]
+
+
+def three_flags(length=500):
+    """A series that three flags move together: no two of them tell anything."""
+    draw = np.random.default_rng(0)
+    flags = draw.integers(0, 2, size=(length, 3))
+    values = 5.0 * (2 * (flags.sum(1) % 2) - 1) + 0.1 * draw.normal(size=length)
+    days = pd.date_range("2022-01-03", periods=length)
+    return [
+        TimeSeries.from_times_and_values(days, each.reshape(length, -1).astype(np.float32))
+        for each in (values, flags)
+    ]
+
+
+def test_the_network_forecasts_what_the_start_cannot(tiny_model):
+    """The regression has pairs of covariates, and no three."""
+    series, flags = three_flags()
+    model = tiny_model(n_epochs=30, trainer=WHOLE, batch_size=32, dropout=0.0)
+    model.fit(series[:400], future_covariates=flags)
+    assert model.model.share > 0.8
+    forecasts = model.historical_forecasts(
+        series, future_covariates=flags, start=400, start_format="position", retrain=False,
+        stride=4, forecast_horizon=4, last_points_only=False,
+    )  # fmt: skip
+    errors = [(one - series.slice_intersect(one)).values() for one in forecasts]
+    assert np.abs(errors).mean() < 2.0  # 5 is that of any linear forecast
+
+
+@pytest.mark.parametrize("likelihood", LIKELIHOODS, ids=lambda one: type(one).__name__)
+def test_a_forecast_is_a_mean_of_both(tiny_model, waves, likelihood):
+    """Parameter by parameter; without a share the start forecasts alone."""
+    known = waves(70, 2, seed=1)
+    options = {"likelihood": likelihood} if likelihood else {}
+    start = tiny_model(n_epochs=0, **options).fit(waves(60), future_covariates=known)
+    model = tiny_model(**options).fit(waves(60), future_covariates=known)
+    given = {"future_covariates": known, "predict_likelihood_parameters": likelihood is not None}
+    found = {}
+    for share in (0.0, 0.25, 1.0):
+        model.model.share.fill_(share)
+        found[share] = model.predict(4, **given).values()
+    np.testing.assert_allclose(found[0.0], start.predict(4, **given).values(), rtol=1e-5)
+    assert not np.allclose(found[1.0], found[0.0])
+    if not isinstance(likelihood, GaussianLikelihood):  # whose deviation passes a softplus
+        mean = 0.75 * found[0.0] + 0.25 * found[1.0]
+        np.testing.assert_allclose(found[0.25], mean, rtol=1e-4)
+
+
+def test_the_start_has_no_say_in_what_the_network_learns(tiny_model, waves, monkeypatch):
+    """It has seen the windows that train, and leaves less of them than of others."""
+    known, options = waves(70, 2, seed=1), {"n_epochs": 3, "early_stopping_patience": None}
+    one = tiny_model(**options).fit(waves(60), future_covariates=known)
+    fit_start = _darts_module.fit_start
+
+    def fit_worse(*arguments):
+        found = fit_start(*arguments)
+        return found._replace(weight=found.weight * 0.5)
+
+    monkeypatch.setattr(_darts_module, "fit_start", fit_worse)
+    other = tiny_model(**options).fit(waves(60), future_covariates=known)
+    assert one.predict(4, future_covariates=known) != other.predict(4, future_covariates=known)
+    for name, value in one.model.network.named_parameters():
+        if "lookback_skip" not in name:
+            assert torch.equal(value, other.model.network.get_parameter(name)), name
+
+
+def test_a_network_that_nothing_validates_has_a_share_of_its_steps(tiny_model, waves):
+    """Half after 500 steps; after two it has learnt next to nothing."""
+    options = {"early_stopping_patience": None, "future_covariates": waves(70, 2, seed=1)}
+    known = options.pop("future_covariates")
+    model = tiny_model(**options).fit(waves(60), future_covariates=known)
+    assert model.model.share == pytest.approx(0.5 * 2 / 500)
+
+
+def test_every_file_keeps_the_share(tiny_model, waves, reloaded):
+    known = waves(70, 2, seed=1)
+    model = tiny_model(early_stopping_patience=None).fit(waves(60), future_covariates=known)
+    model.model.share.fill_(0.25)
+    expected = model.predict(4, waves(60), future_covariates=known).values()
+    for other in reloaded(model):
+        found = other.predict(4, waves(60), future_covariates=known).values()
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("gains", "choice"),
+    [
+        ([[0, 2, 1]] * 5, 0.5),
+        ([[0, -1, -2]] * 5, 0.0),
+        ([[0, 3, 1], [0, -1, 1], [0, 2, 1], [0, 1, 1], [0, 5, 1]], 0.5 * 4 / (4 + 5 / 5)),
+    ],
+)
+def test_a_choice_goes_as_far_as_its_gain_has_earned(gains, choice):
+    """The mean gain of the last is 2, the variance of its stretches 5."""
+    losses = 10 - torch.tensor(gains, dtype=torch.float64)
+    found = earned_choice(losses, [0.0, 0.5, 1.0], 0.0, 5, lambda sums: sums)
+    assert found == pytest.approx(choice)
