@@ -24,15 +24,11 @@ def make_network(**mode: object) -> tuple[Informer, tuple[torch.Tensor, None, to
     return Informer(config), (torch.randn(3, 60, 2), None, torch.randn(3, 90, 2))
 
 
-# A training of the defaults, and of the second-order attention of the decoder; the others take a
-# minute.
+# A training of the defaults; the others take two minutes.
 @pytest.mark.parametrize("training", [True, pytest.param(False, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     "mode",
-    [
-        pytest.param(each, marks=[pytest.mark.slow] * (at not in (0, 3)))
-        for at, each in enumerate(MODES)
-    ],
+    [pytest.param(each, marks=[pytest.mark.slow] * (at > 0)) for at, each in enumerate(MODES)],
     ids=str,
 )
 def test_the_network_is_one_graph(mode: dict[str, object], training: bool) -> None:

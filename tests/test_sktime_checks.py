@@ -14,13 +14,13 @@ pytestmark = [
 ]
 
 
-# The last, of points, waits for all tests; of checks that take ten seconds, all but the defaults.
+# Of points, and with a chunk that is rolled out: in all tests, the latter also where it forecasts.
 SETS = range(3)
-LONG = ("test_update_predict_predicted_index", "test_predict_time_index")
+FORECASTING = ("test_predict_quantiles", "test_predict_interval", "test_fit_predict")
 
 
 def waits(test_name: str, number: int) -> bool:
-    return number == 2 or (number == 1 and test_name.startswith(LONG))
+    return number == 2 or (number == 1 and not test_name.startswith(FORECASTING))
 
 
 @pytest.mark.parametrize(
