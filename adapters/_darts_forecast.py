@@ -74,7 +74,7 @@ class Forecasts(TellsLosses):
     def forecast(self, inputs: Inputs) -> torch.Tensor:
         """Forecast ``(B, H, C, P)`` in the units of the target."""
         if self.share is None:
-            return self._forecast(inputs, self.network)
+            return self._forecast(inputs, self._run)
         if self.training:
             # The start has seen what trains: what it leaves of that is too little to learn from.
             return self.of_network(inputs)
@@ -85,21 +85,25 @@ class Forecasts(TellsLosses):
         """Forecast by the linear map and the effects of covariates alone."""
         skip = self.network.lookback_skip
         assert skip is not None
-        return self._forecast(inputs, lambda target, *_: skip(target))
+        return self._forecast(inputs, lambda given: skip(given.target))
 
     def of_network(self, inputs: Inputs) -> torch.Tensor:
         """Forecast by the network alone."""
+        return self._put_through(inputs, functools.partial(self._run, add_linear_map=False))
+
+    def _run(self, inputs: Inputs, *, add_linear_map: bool = True) -> torch.Tensor:
+        """Run the network on covariates of one size."""
         if self.effects is not None:
             inputs = self.effects.standardise(inputs)
-        network = functools.partial(self.network, add_linear_map=False)
-        return self._put_through(inputs, network)
+        forecast: torch.Tensor = self.network(*inputs, add_linear_map=add_linear_map)
+        return forecast
 
-    def _forecast(self, inputs: Inputs, network: Callable[..., torch.Tensor]) -> torch.Tensor:
+    def _forecast(self, inputs: Inputs, network: Callable[[Inputs], torch.Tensor]) -> torch.Tensor:
         """Take the effects of covariates off the series, and add them to the forecast."""
         ahead = by_others = None
         if self.effects is not None:
             before, ahead = self.effects(inputs)
-            inputs = self.effects.standardise(inputs._replace(target=inputs.target - before))
+            inputs = inputs._replace(target=inputs.target - before)
         if self.components is not None and self.components.is_set:
             by_others = self.components(inputs.target)
         forecast = self._put_through(inputs, network)
@@ -107,11 +111,13 @@ class Forecasts(TellsLosses):
             forecast = forecast if moved is None else self._move(forecast, moved.unsqueeze(3))
         return forecast
 
-    def _put_through(self, inputs: Inputs, network: Callable[..., torch.Tensor]) -> torch.Tensor:
+    def _put_through(
+        self, inputs: Inputs, network: Callable[[Inputs], torch.Tensor]
+    ) -> torch.Tensor:
         """Let a network forecast a series without its level and scale, and put these back."""
         # NOTE[DIFF] the paper scales whole series only; here each window loses level and deviation.
         inputs = inputs._replace(target=self._normalise(inputs.target))
-        forecast = network(*inputs)
+        forecast = network(inputs)
         # Mixed precision ends here: losses and inverse transforms run in the model's own dtype.
         forecast = keep_above_zero(forecast.to(inputs.target.dtype), self.likelihood)
         return self._put_back_level_and_scale(forecast)

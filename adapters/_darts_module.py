@@ -8,10 +8,7 @@ from itertools import islice
 from typing import Any, TypeVar
 
 import torch
-from darts.utils.data.torch_datasets.utils import (
-    TorchInferenceBatch,
-    TorchTrainingBatch,
-)
+from darts.utils.data.torch_datasets.utils import TorchInferenceBatch, TorchTrainingBatch
 from darts.utils.likelihood_models.torch import QuantileRegression
 
 from informer_forecaster._network.inputs import Inputs
@@ -19,11 +16,7 @@ from informer_forecaster._training.defaults import LEARNING_RATE, WIDTH_OF_RATE
 from informer_forecaster._training.gains import earned_choice
 from informer_forecaster._training.intervals import calibrate
 from informer_forecaster._training.linear_forecast import SeriesNorm
-from informer_forecaster._training.parameters import (
-    begin_at,
-    leave_to_network,
-    start_parameters,
-)
+from informer_forecaster._training.parameters import begin_at, leave_to_network, start_parameters
 from informer_forecaster._training.recipe import TrainingRecipe
 from informer_forecaster._training.share import SHARES, usual_share
 from informer_forecaster._training.start import MOST_WINDOWS, fit_start

@@ -11,7 +11,7 @@ import pytest
 import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping
 
-from informer_forecaster._training.parameters import SHARE_LEFT, STEPS_TO_LEARN_IT
+from informer_forecaster._training.share import STEPS_TO_LEARN, USUAL
 
 IDLE = {"optimizer_kwargs": {"lr": 0.0}}
 
@@ -58,7 +58,7 @@ def train(tiny_model, waves):
 
 def test_a_short_training_is_left_as_much_as_its_steps_can_learn(train):
     whole, seen, _ = train(n_epochs=3)
-    share = SHARE_LEFT * 6 / STEPS_TO_LEARN_IT
+    share = USUAL * 6 / STEPS_TO_LEARN
     expected = (1 - share) * whole.model.network.lookback_skip.weight
     assert len(seen) == 6
     for each in seen:

@@ -81,9 +81,8 @@ def test_the_start_has_no_say_in_what_the_network_learns(tiny_model, waves, monk
 
 def test_a_network_that_nothing_validates_has_a_share_of_its_steps(tiny_model, waves):
     """Half after 500 steps; after two it has learnt next to nothing."""
-    options = {"early_stopping_patience": None, "future_covariates": waves(70, 2, seed=1)}
-    known = options.pop("future_covariates")
-    model = tiny_model(**options).fit(waves(60), future_covariates=known)
+    known = waves(70, 2, seed=1)
+    model = tiny_model(early_stopping_patience=None).fit(waves(60), future_covariates=known)
     assert model.model.share == pytest.approx(0.5 * 2 / 500)
 
 

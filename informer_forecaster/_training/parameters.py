@@ -11,13 +11,7 @@ from torch import Tensor, nn
 from informer_forecaster._network import Informer
 
 from .linear_forecast import LinearForecast
-
-# Share of the map that the network learns anew. Validation error on PBS: .105 by a share of zero,
-# .100 by a quarter, .094 by half. A network whose head of a step reads the linear forecast keeps
-# the whole map: half of it made some seeds better and others worse.
-SHARE_LEFT = 0.5
-# A training of fewer steps, as the 30 on 144 months, does not learn half of the map.
-STEPS_TO_LEARN_IT = 500
+from .share import usual_share
 
 
 def begin_at(network: Informer, weight: Tensor, bias: Tensor) -> None:
@@ -51,9 +45,8 @@ def leave_to_network(network: Informer, num_steps: float) -> None:
         Steps of the optimizer that will follow.
     """
     assert network.lookback_skip is not None
-    share = SHARE_LEFT * min(1.0, num_steps / STEPS_TO_LEARN_IT)
     with torch.no_grad():
-        network.lookback_skip.weight.mul_(1 - share)
+        network.lookback_skip.weight.mul_(1 - usual_share(num_steps))
 
 
 def start_parameters(
