@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any, TypeVar
@@ -15,12 +14,17 @@ from informer_forecaster._network.inputs import Inputs
 from informer_forecaster._training.defaults import LEARNING_RATE, WIDTH_OF_RATE
 from informer_forecaster._training.gains import earned_choice
 from informer_forecaster._training.intervals import calibrate
-from informer_forecaster._training.linear_forecast import SeriesNorm
-from informer_forecaster._training.parameters import begin_at, leave_to_network, start_parameters
+from informer_forecaster._training.linear_forecast import LinearForecast, SeriesNorm
+from informer_forecaster._training.parameters import (
+    begin_at,
+    leave_to_network,
+    move_start,
+    start_parameters,
+)
 from informer_forecaster._training.recipe import TrainingRecipe
 from informer_forecaster._training.share import SHARES, usual_share
-from informer_forecaster._training.start import MOST_WINDOWS, fit_start
-from informer_forecaster._training.windows import TrainingWindows, Windows
+from informer_forecaster._training.start import fit_start
+from informer_forecaster._training.windows import TrainingWindows, Windows, are_held_back
 
 from ._darts_forecast import Forecasts
 from ._darts_likelihoods import LOCATION_SCALE
@@ -49,7 +53,7 @@ class _InformerModule(TrainingRecipe, Forecasts):
             self.slows_down = "lr" not in self.optimizer_kwargs
             share = min(1.0, WIDTH_OF_RATE / self.network.config.d_model)
             self.optimizer_kwargs = {"lr": share * LEARNING_RATE, **self.optimizer_kwargs}
-        self._begins = False
+        self._begins = False  # at a start that this training has found
         if compile_network:
             # In place, so that the names of the parameters stay. Not `fullgraph`: torch compiles a
             # function for eight networks of a process at most, and then has to run it as it is.
@@ -77,24 +81,54 @@ class _InformerModule(TrainingRecipe, Forecasts):
     def on_fit_start(self) -> None:
         """Begin the first training at the best linear forecast."""
         super().on_fit_start()
+        if self.trainer.ckpt_path is None:
+            self._begins = False
         skip = self.network.lookback_skip
         if self.has_start and skip is not None and skip.is_zero:
             self._begin_at_linear_forecast()
 
     def _begin_at_linear_forecast(self) -> None:
-        # As many columns as effects have fit some of what validates by chance.
-        has_columns = self.effects is not None and self.effects.num_columns > 0
-        is_compared = bool(self.trainer.max_epochs)
-        enough = MOST_WINDOWS if has_columns and is_compared else math.inf
-        windows = TrainingWindows(self.trainer, self._windows, enough)
-        norm = self.rin or SeriesNorm(windows, self.add_up)
-        found = fit_start(windows, norm, self.effects, self.components, self.add_up)
+        # What a network is weighed against may not have seen the windows that judge both.
+        is_weighed = self.share is not None and bool(self.trainer.max_epochs)
+        found = self._fit_start(whole=not is_weighed)
         if found is not None:
-            quantiles = getattr(self.likelihood, "quantiles", None)
             shares = LOCATION_SCALE.items()
             share = next((s for cls, s in shares if isinstance(self.likelihood, cls)), None)
-            begin_at(self.network, *start_parameters(found, quantiles, share))
+            begin_at(self.network, *start_parameters(found, self._quantiles, share))
             self._begins = True
+
+    def learn_the_rest(self) -> None:
+        """Let the start learn from the windows that were held back, too, once they have judged."""
+        skip = self.network.lookback_skip
+        has_seen_all = self.trainer.limit_train_batches != 1.0  # that it may see
+        if skip is None or self.share is None or not self._begins or has_seen_all:
+            return
+        found = self._fit_start(whole=True, rescale=False)
+        if found is not None:
+            count = len(self._quantiles or [])
+            move_start(skip, found, location=count // 2, num_moved=max(1, count))
+
+    def _fit_start(self, *, whole: bool, rescale: bool = True) -> LinearForecast | None:
+        windows = TrainingWindows(self.trainer, self._windows, whole=whole)
+        norm = self.rin or SeriesNorm(windows, self.add_up)
+        parts = self.effects, self.components
+        return fit_start(windows, norm, *parts, self.add_up, rescale=rescale)
+
+    @property
+    def _quantiles(self) -> list[float] | None:
+        return getattr(self.likelihood, "quantiles", None)
+
+    # A training that was interrupted knows whether its start has yet to learn the rest.
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add whether the training began at a start of its own."""
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["begins"] = self._begins
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Read whether the training began at a start of its own."""
+        super().on_load_checkpoint(checkpoint)
+        self._begins = checkpoint.get("begins", False)
 
     def _windows(self, fold: int, batch: TorchTrainingBatch) -> Windows:
         """Read a batch of Darts for the start."""
@@ -105,13 +139,14 @@ class _InformerModule(TrainingRecipe, Forecasts):
     def on_train_start(self) -> None:
         """Give the network its share, once Lightning has validated the start alone."""
         super().on_train_start()
-        begins, self._begins = self._begins, False
         steps = self.trainer.estimated_stepping_batches
         if self.share is not None:
             if not self.share:
                 self.share.fill_(usual_share(steps))
+            return
+        is_new = self._begins and self.trainer.ckpt_path is None
         # Without the instance norm the map holds the level of the series, too.
-        elif begins and self.rin is not None and self.will_keep_best_weights:
+        if is_new and self.rin is not None and self.will_keep_best_weights:
             leave_to_network(self.network, steps)
 
     # The share of the network and the width of quantiles, once the best weights are in
@@ -143,7 +178,10 @@ class _InformerModule(TrainingRecipe, Forecasts):
                     for inputs, batch in self._validating()
                 )
                 loader, quantiles = self.trainer.val_dataloaders, self.likelihood.quantiles
-                calibrate(self.network, quantiles, windows, self.add_up, loader)
+                were_seen = are_held_back(loader) and self.share is None
+                calibrate(
+                    self.network, quantiles, windows, self.add_up, loader, were_seen=were_seen
+                )
 
     def _validating(self) -> Iterator[tuple[Inputs, TorchTrainingBatch]]:
         """Batches of the windows that validate."""

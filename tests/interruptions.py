@@ -26,6 +26,7 @@ from informer_forecaster import InformerModel
 EPOCHS = 8
 VALUES = np.random.default_rng(0).normal(size=(90, 1)).cumsum(0)
 SERIES, VALIDATION = TimeSeries.from_values(VALUES[:60]), TimeSeries.from_values(VALUES[60:])
+KNOWN = TimeSeries.from_values(np.random.default_rng(1).normal(size=(60, 1)))
 QUIET = dict.fromkeys(("enable_progress_bar", "enable_model_summary", "logger"), False)
 
 
@@ -50,9 +51,13 @@ def make(folder: Path, seed: int, **changes: object) -> InformerModel:
 
 
 def train(model: InformerModel, seed: int) -> InformerModel:
-    """Train to the last epoch; every other pair of seeds validates."""
-    validation = {"val_series": VALIDATION} if seed // 2 % 2 else {}
-    return model.fit(SERIES, epochs=EPOCHS, **validation)
+    """Train to the last epoch; every other pair of seeds validates, or an even one has covariates.
+
+    Its windows that are held back teach the start after the training.
+    """
+    known = {} if seed % 2 else {"future_covariates": KNOWN}
+    given = {"val_series": VALIDATION} if seed // 2 % 2 else known
+    return model.fit(SERIES, epochs=EPOCHS, **given)
 
 
 def write_weights(model: InformerModel, path: Path) -> None:

@@ -375,7 +375,7 @@ replace(
 replace(
     100,
     "effects learn from the windows that judge them",
-    "test_darts_held_back.py::test_effects_do_not_learn_what_judges_them",
-    "enough = MOST_WINDOWS if has_columns and is_compared else math.inf",
-    "enough = math.inf",
+    "test_darts_held_back.py::test_a_start_does_not_learn_what_judges_it_until_it_is_judged",
+    "found = self._fit_start(whole=not is_weighed)",
+    "found = self._fit_start(whole=True)",
 )

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 import numpy as np
 import pytest
 import torch
 from darts.utils.data import HorizonBasedTorchTrainingDataset
+from darts.utils.likelihood_models.torch import GaussianLikelihood, QuantileRegression
 from pytorch_lightning.callbacks import Callback, EarlyStopping
 from torch.utils.data import BatchSampler, RandomSampler
 
@@ -75,28 +78,60 @@ def test_a_network_that_learns_nothing_leaves_the_linear_forecast(tiny_model, wa
 
 
 @pytest.mark.parametrize(
-    ("most", "covariates", "epochs", "last"),
-    [(50, True, 1, 86), (1000, True, 1, 100), (50, False, 1, 100), (50, True, 0, 100)],
+    ("covariates", "epochs", "before", "after"),
+    [(True, 1, 86, 100), (False, 1, 100, None), (True, 0, 100, None)],
 )
-def test_effects_do_not_learn_what_judges_them(
-    tiny_model, waves, monkeypatch, most, covariates, epochs, last
+def test_a_start_does_not_learn_what_judges_it_until_it_is_judged(
+    tiny_model, waves, monkeypatch, covariates, epochs, before, after
 ):
-    """Hundreds of columns fit some of it by chance, and the network has not seen it.
+    """The network has not seen these steps: it would be found to forecast them worse.
 
-    Of a short series each window is needed, and without an epoch nothing is judged.
+    Without covariates it learns what the start leaves, and without an epoch nothing is judged.
     """
-    monkeypatch.setattr(_darts_module, "MOST_WINDOWS", most)
-    seen = set()
+    seen, fit_start = [], _darts_module.fit_start
 
-    def record(windows, *_):
-        for batch in windows:
-            seen.update(batch.future.round().int().flatten().tolist())
+    def record(windows, *others, rescale):
+        steps = [batch.future.round().int().flatten().tolist() for batch in windows]
+        seen.append(set(chain.from_iterable(steps)))
+        return fit_start(windows, *others, rescale=rescale)
 
     monkeypatch.setattr(_darts_module, "fit_start", record)
-    series = counting(waves)
     given = {"future_covariates": waves(120)} if covariates else {}
-    tiny_model(trainer=WHOLE, n_epochs=epochs).fit(series, **given)
-    assert seen == set(range(8, last))
+    tiny_model(trainer=WHOLE, n_epochs=epochs).fit(counting(waves), **given)
+    assert seen == [set(range(8, end)) for end in (before, after) if end]
+
+
+@pytest.mark.parametrize(
+    "likelihood", [None, GaussianLikelihood(), QuantileRegression([0.1, 0.5, 0.9])]
+)
+@pytest.mark.parametrize("components", [1, 2])
+def test_the_start_has_learnt_from_all_windows_in_the_end(
+    tiny_model, waves, likelihood, components
+):
+    """Whatever the epochs brought: here the network has no share, and the start forecasts alone."""
+    known, series = waves(120, seed=1), waves(100, components)
+
+    def location(epochs, end):
+        model = tiny_model(trainer=WHOLE, n_epochs=epochs, likelihood=likelihood)
+        model.fit(series[:end], future_covariates=known)
+        model.model.share.zero_()
+        given = {"predict_likelihood_parameters": likelihood is not None}
+        values = model.predict(4, series=series, future_covariates=known, **given).values()
+        num_parameters = values.shape[1] // components
+        return values[:, num_parameters == 3 :: num_parameters]
+
+    trained, of_all, of_first = location(2, 100), location(0, 100), location(0, 86)
+    assert np.abs(trained - of_all).max() < 0.1 * np.abs(of_first - of_all).max()
+
+
+def test_a_training_that_goes_on_keeps_its_start(tiny_model, waves):
+    """A few new windows, as of one day, would take the place of all that it has seen."""
+    known = waves(160, seed=1)
+    model = tiny_model(trainer=WHOLE).fit(waves(120), future_covariates=known)
+    skip = model.model.network.lookback_skip
+    before = skip.weight.clone()
+    model.fit(waves(60, seed=2), future_covariates=known)
+    assert torch.equal(skip.weight, before)
 
 
 def test_windows_without_weight_do_not_validate(tiny_model, waves):

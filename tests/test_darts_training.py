@@ -164,7 +164,7 @@ def test_a_trainer_that_is_used_again_brings_no_weights_along(tiny_model, waves)
 def test_the_start_sees_what_a_batch_sampler_draws(tiny_model, waves, monkeypatch):
     seen = []
 
-    def record(windows, *_):
+    def record(windows, *_, **__):
         seen.extend(len(batch.future) for batch in windows)
 
     monkeypatch.setattr(_darts_module, "fit_start", record)

@@ -257,7 +257,7 @@ def test_a_fold_has_whole_series_where_there_are_enough(tiny_model, waves, monke
     """Windows of one series overlap; one series is cut, as there is nothing else."""
     seen = {}
 
-    def record(windows, *_):
+    def record(windows, *_, **__):
         for batch in windows:
             levels = set(batch.inputs.target.mean((1, 2)).div(100).round().tolist())
             seen.setdefault(batch.fold, set()).update(levels)

@@ -67,8 +67,8 @@ def test_the_start_has_no_say_in_what_the_network_learns(tiny_model, waves, monk
     one = tiny_model(**options).fit(waves(60), future_covariates=known)
     fit_start = _darts_module.fit_start
 
-    def fit_worse(*arguments):
-        found = fit_start(*arguments)
+    def fit_worse(*arguments, **options):
+        found = fit_start(*arguments, **options)
         return found._replace(weight=found.weight * 0.5)
 
     monkeypatch.setattr(_darts_module, "fit_start", fit_worse)

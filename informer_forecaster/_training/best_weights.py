@@ -116,8 +116,17 @@ class KeepBestWeights(EarlyStopping):
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Put the best weights back, if this training validated: it may go on from one that did."""
         self.has_ended = True
+        is_best = self._put_best_back(trainer, pl_module)
+        if are_held_back(trainer.val_dataloaders):
+            learn_the_rest = getattr(pl_module, "learn_the_rest", None)
+            if learn_the_rest is not None:
+                learn_the_rest()
+        if is_best:
+            update_best_checkpoints(trainer, pl_module, self.scores)
+
+    def _put_best_back(self, trainer: Trainer, pl_module: LightningModule) -> bool:
         if self.best is None or not trainer.val_dataloaders:
-            return
+            return False
         if not self.num_validations:
             # Windows that were held back are no wish of the user's to validate.
             if trainer.current_epoch and not are_held_back(trainer.val_dataloaders):
@@ -125,13 +134,13 @@ class KeepBestWeights(EarlyStopping):
                     "no epoch of this training was validated, so that its last weights are kept. "
                     "Validate more often to keep the best ones."
                 )
-            return
+            return False
         pl_module.load_state_dict(self.best.weights)
         if self.start is not None and self.best.epoch > self.start.epoch:
             self._give_share(trainer, pl_module, self.start, self.best)
         if (calibrate := getattr(pl_module, "calibrate", None)) is not None:
             calibrate()
-        update_best_checkpoints(trainer, pl_module, self.scores)
+        return True
 
     def _give_share(
         self, trainer: Trainer, pl_module: LightningModule, start: Validated, best: Validated

@@ -37,6 +37,8 @@ class EffectsStart:
         :meth:`choose_columns` said of what.
     reduce : callable
         Adds up what several processes saw.
+    rescale : bool
+        Whether centers and scales are set. A network that has learnt by them needs them as before.
 
     Attributes
     ----------
@@ -44,7 +46,9 @@ class EffectsStart:
         Those that are regressed on: fewer, evenly spaced.
     """
 
-    def __init__(self, windows: Sample, effects: CovariateEffects, reduce: Reduce) -> None:
+    def __init__(
+        self, windows: Sample, effects: CovariateEffects, reduce: Reduce, *, rescale: bool = True
+    ) -> None:
         self.effects, self.reduce = effects, reduce
         self.windows = windows
         heaviest = max(
@@ -54,7 +58,7 @@ class EffectsStart:
         self._least = LEAST_WEIGHT * heaviest if heaviest else -1.0
         with torch.no_grad():
             effects.unit.copy_(self._deviation())
-            self._set_scales()
+            self._set_scales(rescale)
         self.windows = windows.thinned(max(FEWEST_WINDOWS, MOST_STEPS // effects.horizon))
 
     def fit(self, given: LinearForecast | None) -> None:
@@ -101,20 +105,22 @@ class EffectsStart:
         variances, counts = self.reduce(sums).unbind()
         return (variances / counts.clamp(min=torch.finfo(counts.dtype).tiny)).sqrt()
 
-    def _set_scales(self) -> None:
+    def _set_scales(self, rescale: bool) -> None:
         """Set center, scale, knots and cycles to those of the training windows."""
         effects = self.effects
         past = self._steps(lambda batch: batch.inputs.past)
         if past is not None:
-            effects.past.center.copy_(self._average(past.mean(0)))
-            effects.past.scale.copy_(_positive(self._average(past.std(0, correction=0))))
+            if rescale:
+                effects.past.center.copy_(self._average(past.mean(0)))
+                effects.past.scale.copy_(_positive(self._average(past.std(0, correction=0))))
             effects.past.knots.copy_(self._quantiles(effects.past.standardise(past)))
         future = self._steps(lambda batch: batch.inputs.future)
         if future is None or not effects.num_columns:
             return
         columns, calendar = future.split([effects.num_columns, len(effects.stretch)], dim=1)
-        effects.center.copy_(self._average(columns.mean(0)))
-        effects.scale.copy_(_positive(self._average(columns.std(0, correction=0))))
+        if rescale:
+            effects.center.copy_(self._average(columns.mean(0)))
+            effects.scale.copy_(_positive(self._average(columns.std(0, correction=0))))
         sizes = [float(len(one.unique())) for one in (*columns.T, *calendar.T)]
         sizes = self._average(future.new_tensor(sizes)).round().tolist()
         self._values, self._cycles = sizes[: effects.num_columns], sizes[effects.num_columns :]

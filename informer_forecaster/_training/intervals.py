@@ -11,7 +11,6 @@ from informer_forecaster._network import Informer
 
 from .gains import earned_choice, windows_apart
 from .linear_forecast import Reduce
-from .windows import are_held_back
 
 # Forecasts, values and weights of a batch of windows.
 ValidatedBatch = tuple[Tensor, Tensor, Tensor | None]
@@ -26,13 +25,15 @@ def calibrate(
     windows: Iterable[ValidatedBatch],
     reduce: Reduce,
     loader: object,
+    *,
+    were_seen: bool,
 ) -> None:
     """Scale all distances to the median by the factor that forecasts the windows best.
 
     A forecast is a sum or a mean of last layer and linear map, so the factor goes into both.
     """
     factor = best_factor(quantiles, windows, reduce, loader)
-    if are_held_back(loader):
+    if were_seen:
         # Windows that the start was fitted to show less error than new ones will.
         factor = max(1.0, factor)
     skip, middle = network.lookback_skip, len(quantiles) // 2

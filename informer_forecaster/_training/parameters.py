@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from informer_forecaster._network import Informer
+from informer_forecaster._network.lookback_skip import LookbackSkip
 
 from .linear_forecast import LinearForecast
 from .share import usual_share
@@ -28,6 +29,29 @@ def begin_at(network: Informer, weight: Tensor, bias: Tensor) -> None:
     network.lookback_skip.set_map(weight, bias)
     nn.init.zeros_(network.projection.weight)
     nn.init.zeros_(network.projection.bias)
+
+
+def move_start(skip: LookbackSkip, found: LinearForecast, location: int, num_moved: int) -> None:
+    """Let a map forecast the location that was found; what it says of the spread stays.
+
+    Parameters
+    ----------
+    skip : LookbackSkip
+        Set to :func:`start_parameters` of another forecast, and maybe calibrated since.
+    found : LinearForecast
+        Weight ``(C, H, N)`` and intercept ``(C, H)``.
+    location : int
+        Which of its parameters is the location: of quantiles, the median.
+    num_moved : int
+        The first of its parameters, as many as move along: of quantiles, all.
+    """
+    new = found.weight, found.intercept.unsqueeze(2)
+    old = [parameter.detach().clone() for parameter in (skip.weight, skip.bias)]
+    skip.match_components(max(len(found.weight), len(skip.weight)))
+    with torch.no_grad():
+        for parameter, before, after in zip((skip.weight, skip.bias), old, new, strict=True):
+            parameter.copy_(before)
+            parameter[:, :num_moved] += after.unsqueeze(1) - before[:, location : location + 1]
 
 
 def leave_to_network(network: Informer, num_steps: float) -> None:

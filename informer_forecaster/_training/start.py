@@ -47,18 +47,24 @@ def fit_start(
     effects: CovariateEffects | None,
     components: ComponentLags | None,
     reduce: Reduce,
+    *,
+    rescale: bool = True,
 ) -> LinearForecast | None:
     """Fit effects of covariates and the map from the look-back in turns; arguments as for both.
 
     An effect is as large in every window, or grows with the deviation of its window; it acts at its
     own step, or at others too, around it or far away. What is expected to forecast better is taken.
     The other components of the target are read where some windows say that it helps.
+
+    A start may be fitted anew, for a network that goes on: without ``rescale`` it reads as before.
     """
     if effects is None and components is None:
         return fit_linear_map(windows, norm, None, reduce)
+    if components is not None:
+        components.match_components(1)
     sample = windows.sample(_num_windows(windows))
     if effects is not None:
-        _choose_effects(effects, sample, norm, reduce)
+        _choose_effects(EffectsStart(sample, effects, reduce, rescale=rescale), sample, norm)
     if components is not None and not fits_memory(sample, effects, components):
         components = None
     if components is not None:
@@ -72,12 +78,12 @@ def fit_start(
     return found
 
 
-def _choose_effects(effects: CovariateEffects, sample: Sample, norm: Any, reduce: Reduce) -> None:
-    start = EffectsStart(sample, effects, reduce)
+def _choose_effects(start: EffectsStart, sample: Sample, norm: Any) -> None:
+    effects = start.effects
     units = effects.unit.clone(), torch.zeros_like(effects.unit)
 
     def attempt(unit: Tensor, rounds: int = ROUNDS) -> Attempt:
-        return _attempt(start, unit, sample, norm, reduce, rounds)
+        return _attempt(start, unit, sample, norm, rounds)
 
     attempts = [attempt(unit, rounds=0) for unit in units]
     if effects.num_columns:
@@ -101,14 +107,12 @@ def _best(attempts: list[Attempt]) -> Attempt:
     return min(attempts, key=lambda attempt: attempt.loss)
 
 
-def _attempt(
-    start: EffectsStart, unit: Tensor, sample: Sample, norm: Any, reduce: Reduce, rounds: int
-) -> Attempt:
+def _attempt(start: EffectsStart, unit: Tensor, sample: Sample, norm: Any, rounds: int) -> Attempt:
     """Fit the effects in a unit and the map in turns; after no round there are no effects.
 
     What is left of a step by the map is no longer like what is left of its neighbours.
     """
-    effects = start.effects
+    effects, reduce = start.effects, start.reduce
     with torch.no_grad():
         effects.unit.copy_(unit)
         effects.weight.zero_()

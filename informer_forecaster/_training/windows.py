@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable, Iterator
 from itertools import chain, groupby, islice
 from typing import Any, NamedTuple
@@ -101,15 +100,16 @@ class TrainingWindows:
         Of a training that is about to begin.
     read : callable
         Makes :class:`Windows` from a fold and a batch on the device of the weights.
-    enough : float
-        With more windows than this, those that are held back to validate are left out.
+    whole : bool
+        Whether windows that are held back to validate are among them.
     """
 
     def __init__(
         self,
         trainer: Trainer,
         read: Callable[[int, Any], Windows],
-        enough: float = math.inf,
+        *,
+        whole: bool = True,
     ) -> None:
         self._trainer, self._read = trainer, read
         # Making the loaders and drawing the windows must not change what training draws.
@@ -119,24 +119,20 @@ class TrainingWindows:
             batches = list(islice(loader.batch_sampler, int(trainer.num_training_batches)))
         self._loader, self._dataset = loader, loader.dataset
         self._indices = sorted(chain.from_iterable(batches))
-        self._read_whole(trainer, enough)
+        self._number_in_whole(trainer, whole)
         self._batch_size = FEWEST_AT_ONCE
         if self._indices:
             first = self.first
             numbers = first.inputs.target.numel() + first.future.numel()
             self._batch_size = max(FEWEST_AT_ONCE, NUMBERS_AT_ONCE // numbers)
 
-    def _read_whole(self, trainer: Trainer, enough: float) -> None:
-        """Of a part of a data set take the whole: what validates teaches the start as well.
-
-        Not where the part is more than ``enough``: the start would forecast what it has seen better
-        than a network that has not.
-        """
+    def _number_in_whole(self, trainer: Trainer, takes_all: bool) -> None:
+        """Number the windows of a part of a data set by the whole, or take all of these."""
         part, whole = self._dataset, whole_of(self._dataset)
         if whole is None:
             return
         chosen = {int(part.indices[index]) for index in self._indices}
-        if trainer.limit_train_batches == 1.0 and len(part) <= enough:
+        if trainer.limit_train_batches == 1.0 and takes_all:
             others = sorted(set(range(len(whole))) - set(map(int, part.indices)))
             chosen.update(others[trainer.global_rank :: trainer.world_size])
         self._dataset, self._indices = whole, sorted(chosen)
