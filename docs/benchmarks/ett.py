@@ -93,6 +93,9 @@ def fit(
         trainer["callbacks"] = [EarlyStopping("val_loss", patience=PATIENCE)]
     environment |= {"pl_trainer_kwargs": trainer, "save_checkpoints": not is_ours}
     model = method.build(horizon, environment)
+    if not method.given:
+        whole = train[0].append(parts.validation[method.look_back :])
+        return model.fit(whole, stride=method.stride), model.epochs_trained
     length = max(method.look_back + horizon, model.min_train_series_length)
     windows = validation_windows(parts.validation, length, method.windows)
     validation = [one for window in windows for one in columns_of(window, method.apart)]
@@ -114,10 +117,12 @@ def run_cell(cell: Cell, method: Method, parts: Parts, accelerator: str = "cpu")
     seconds = time.perf_counter() - start
     row = {**cell, "epochs": epochs}
     if not is_refitted:
+        row |= {"seconds": round(seconds, 1)}
+        row |= {"parameters": sum(p.numel() for p in model.model.parameters())}
+    if not is_refitted and method.given:
         # Nothing is chosen for what is fitted to each window, so nothing is validated.
         validation = score(model, parts.validation, look_back, horizon, **options)
-        row |= {"val_mse": round(validation.mse, 5), "seconds": round(seconds, 1)}
-        row |= {"parameters": sum(p.numel() for p in model.model.parameters())}
+        row |= {"val_mse": round(validation.mse, 5)}
     test = score(model, parts.test, look_back, horizon, **options)
     row |= {"mse": round(test.mse, 5), "mae": round(test.mae, 5), "windows": test.windows}
     return {**row, "forecast_seconds": round(test.seconds, 2), "versions": versions_for(method)}

@@ -81,6 +81,9 @@ def _variants(
 METHODS: dict[str, Method] = {
     **_variants("informer", "Informer{}", 512, {}, LOOK_BACKS),
     **_variants("informer-points", "Informer{}, point tokens, no linear map", POINTWISE, POINTS),
+    "informer-unvalidated": Method(
+        "Informer, no validation series", make_informer, 512, look_backs=LOOK_BACKS, given=False
+    ),
     "informer-alone": Method(
         "Informer, no linear map", make_informer, 512, ALONE, look_backs=LOOK_BACKS
     ),

@@ -61,6 +61,8 @@ class Method:
         Strides on data sets where they differ.
     daily : bool
         Whether ``steps`` of the model are a day of the data set.
+    given : bool
+        Whether the validation part is given as such. Otherwise it ends the training series.
     """
 
     title: str
@@ -78,6 +80,7 @@ class Method:
     stride: int = 1
     strides: dict[str, int] = field(default_factory=dict)
     daily: bool = False
+    given: bool = True
 
     def on(self, dataset: str, features: str, horizon: int) -> Method:
         """Give the recipe with its lengths and stride at a cell of the tables."""
