@@ -22,7 +22,7 @@ from informer_forecaster._training.parameters import (
     start_parameters,
 )
 from informer_forecaster._training.recipe import TrainingRecipe
-from informer_forecaster._training.share import SHARES, usual_share
+from informer_forecaster._training.share import SHARES, trusted_share, usual_share
 from informer_forecaster._training.start import fit_start
 from informer_forecaster._training.windows import TrainingWindows, Windows, are_held_back
 
@@ -166,7 +166,7 @@ class _InformerModule(TrainingRecipe, Forecasts):
                 parts = [self.losses_of(torch.lerp(*both, share), batch) for share in SHARES]
                 losses.append(torch.stack(parts, dim=1))
         choice = earned_choice(torch.cat(losses), SHARES, 0.0, num_apart, self.add_up)
-        self.share.fill_(choice)
+        self.share.fill_(trusted_share(choice, num_apart))
         return True
 
     def calibrate(self) -> None:

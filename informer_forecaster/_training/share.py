@@ -11,6 +11,21 @@ STEPS_TO_LEARN = 500
 SHARES = tuple(step / 16 for step in range(17))
 
 
+def trusted_share(choice: float, num_apart: float) -> float:
+    """What to trust of the share that forecasts best windows of which so many are apart.
+
+    A network that wins on ``n`` of them may lose on the next: ``(n - 1) / (n + 1)``, nothing of
+    one. Measured on 138 weeks, where 1.6 are apart.
+
+    Examples
+    --------
+    >>> from informer_forecaster._training.share import trusted_share
+    >>> trusted_share(0.5, 1), trusted_share(0.5, 3), trusted_share(0.5, 99)
+    (0.0, 0.25, 0.49)
+    """
+    return choice * (num_apart - 1) / (num_apart + 1)
+
+
 def usual_share(num_steps: float) -> float:
     """Share of a network that will be trained for so many steps of the optimizer.
 
