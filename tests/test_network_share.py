@@ -109,3 +109,14 @@ def test_a_choice_goes_as_far_as_its_gain_has_earned(gains, choice):
     losses = 10 - torch.tensor(gains, dtype=torch.float64)
     found = earned_choice(losses, [0.0, 0.5, 1.0], 0.0, 5, lambda sums: sums)
     assert found == pytest.approx(choice)
+
+
+@pytest.mark.parametrize(("length", "is_trusted"), [(40, False), (500, True)])
+def test_what_wins_on_a_single_window_is_not_trusted(tiny_model, monkeypatch, length, is_trusted):
+    """Three windows validate 29, and no two of them have all their steps apart."""
+    monkeypatch.setattr(_darts_module, "earned_choice", lambda *_: 1.0)
+    series, flags = three_flags(length)
+    model = tiny_model(n_epochs=30, trainer=WHOLE, batch_size=32, dropout=0.0)
+    model.fit(series[:-4], future_covariates=flags)
+    assert bool(model.model.share > 0.5) is is_trusted
+    assert is_trusted or model.model.share == 0
