@@ -129,8 +129,9 @@ def make_page(text: str, rows: pd.DataFrame, figures: str = "../figures") -> str
 
 def _of_errors(rows: pd.DataFrame) -> pd.DataFrame:
     is_ablation = rows["method"].str.contains("[", regex=False)
-    # Where the start was kept, its line would hide the default's.
-    is_part = is_ablation | (rows["method"] == "informer-start")
+    # Lines so near to the default's would hide it.
+    is_near = rows["method"].isin(["informer-start", "informer-unvalidated"])
+    is_part = is_ablation | is_near
     shown = rows[(rows["features"] == "multivariate") & ~is_part]
     # A line takes two horizons.
     horizons = shown.groupby(["dataset", "method"])["horizon"].transform("nunique")
