@@ -105,8 +105,7 @@ class _InformerModule(TrainingRecipe, Forecasts):
             return
         found = self._fit_start(whole=True, rescale=False)
         if found is not None:
-            count = len(self._quantiles or [])
-            move_start(skip, found, location=count // 2, num_moved=max(1, count))
+            move_start(skip, found, num_moved=len(self._quantiles or [None]))
 
     def _fit_start(self, *, whole: bool, rescale: bool = True) -> LinearForecast | None:
         windows = TrainingWindows(self.trainer, self._windows, whole=whole)

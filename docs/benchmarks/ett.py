@@ -119,8 +119,9 @@ def run_cell(cell: Cell, method: Method, parts: Parts, accelerator: str = "cpu")
     if not is_refitted:
         row |= {"seconds": round(seconds, 1)}
         row |= {"parameters": sum(p.numel() for p in model.model.parameters())}
+    # Nothing is chosen for what is fitted to each window, so nothing is validated; what has learnt
+    # from the validation part cannot be.
     if not is_refitted and method.given:
-        # Nothing is chosen for what is fitted to each window, so nothing is validated.
         validation = score(model, parts.validation, look_back, horizon, **options)
         row |= {"val_mse": round(validation.mse, 5)}
     test = score(model, parts.test, look_back, horizon, **options)

@@ -31,7 +31,7 @@ def begin_at(network: Informer, weight: Tensor, bias: Tensor) -> None:
     nn.init.zeros_(network.projection.bias)
 
 
-def move_start(skip: LookbackSkip, found: LinearForecast, location: int, num_moved: int) -> None:
+def move_start(skip: LookbackSkip, found: LinearForecast, num_moved: int) -> None:
     """Let a map forecast the location that was found; what it says of the spread stays.
 
     Parameters
@@ -40,18 +40,18 @@ def move_start(skip: LookbackSkip, found: LinearForecast, location: int, num_mov
         Set to :func:`start_parameters` of another forecast, and maybe calibrated since.
     found : LinearForecast
         Weight ``(C, H, N)`` and intercept ``(C, H)``.
-    location : int
-        Which of its parameters is the location: of quantiles, the median.
     num_moved : int
-        The first of its parameters, as many as move along: of quantiles, all.
+        The first of its parameters, as many as move: all quantiles, or a location. The one in the
+        middle of them is what was found.
     """
+    middle = num_moved // 2
     new = found.weight, found.intercept.unsqueeze(2)
     old = [parameter.detach().clone() for parameter in (skip.weight, skip.bias)]
     skip.match_components(max(len(found.weight), len(skip.weight)))
     with torch.no_grad():
         for parameter, before, after in zip((skip.weight, skip.bias), old, new, strict=True):
             parameter.copy_(before)
-            parameter[:, :num_moved] += after.unsqueeze(1) - before[:, location : location + 1]
+            parameter[:, :num_moved] += after.unsqueeze(1) - before[:, middle : middle + 1]
 
 
 def leave_to_network(network: Informer, num_steps: float) -> None:
