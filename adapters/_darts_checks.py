@@ -193,7 +193,8 @@ def warn_of_equal_paths(model: InformerModel, given: Arguments) -> None:
     count = given.get("num_samples") or 1
     inputs = [model.training_series, *(given.get(name) for name in INPUTS)]
     varies = any(one.is_stochastic for each in inputs for one in as_list(each))
-    is_sampled = model.likelihood is not None or given.get("mc_dropout") or varies
+    drops = given.get("mc_dropout") and model.model.network.config.dropout > 0
+    is_sampled = model.likelihood is not None or drops or varies
     frame = inspect.currentframe()
     while frame is not None and frame.f_globals.get("__name__", "").startswith(_PACKAGE):
         frame = frame.f_back
@@ -202,7 +203,8 @@ def warn_of_equal_paths(model: InformerModel, given: Arguments) -> None:
     if count > 1 and is_users and not is_sampled and given.get("show_warnings", True):
         warnings.warn(
             f"`num_samples={count}` gives equal paths, as the model has no `likelihood`. Train it "
-            "with one, for example `QuantileRegression()`, or forecast with `mc_dropout=True`.",
+            "with one, for example `QuantileRegression()`, or train it with `dropout=0.1` and "
+            "forecast with `mc_dropout=True`.",
             UserWarning,
             stacklevel=4,
         )

@@ -135,7 +135,7 @@ class InformerModel(LoadsWeights, SavedWholeModel):
             Width inside the position-wise feed-forward network. Default: ``128``.
         dropout
             Fraction of values dropped; also active at prediction with `mc_dropout=True`. Default:
-            ``0.1``.
+            ``0.05``.
         activation
             Activation of the feed-forward network, ``"gelu"`` or ``"relu"``. Default: ``"gelu"``.
         attention

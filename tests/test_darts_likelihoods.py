@@ -190,10 +190,11 @@ def test_the_norm_is_off_where_parameters_do_not_move_with_the_series(tiny_model
 def test_equal_paths_are_warned_of(tiny_model, waves):
     """Without a likelihood the samples are the forecast, as often as it was asked for."""
     series = waves()
-    model = tiny_model().fit(series)
-    with pytest.warns(UserWarning, match="`num_samples=3` gives equal paths.*`likelihood`"):
-        paths = model.predict(4, num_samples=3)
-    assert np.ptp(paths.all_values(), axis=2).max() == 0
+    model = tiny_model(dropout=0.0).fit(series)
+    for without_effect in ({}, {"mc_dropout": True}):  # there is nothing to drop
+        with pytest.warns(UserWarning, match="`num_samples=3` gives equal paths.*`dropout=0.1`"):
+            paths = model.predict(4, num_samples=3, **without_effect)
+        assert np.ptp(paths.all_values(), axis=2).max() == 0
     model = tiny_model(dropout=0.5, early_stopping_patience=None).fit(series)
     varied = model.predict(4, num_samples=3, mc_dropout=True)
     assert np.ptp(varied.all_values(), axis=2).max() > 0

@@ -127,7 +127,7 @@ class InformerConfig:
     num_encoder_layers: int = 2
     num_decoder_layers: int = 1
     dim_feedforward: int = 128
-    dropout: float = 0.1
+    dropout: float = 0.05
     activation: Literal["gelu", "relu"] = "gelu"
     attention: str = "prob"
     sampling_factor: int = 5
