@@ -12,7 +12,6 @@ from darts.utils.likelihood_models.torch import QuantileRegression
 
 from informer_forecaster._network.inputs import Inputs
 from informer_forecaster._training.defaults import LEARNING_RATE, WIDTH_OF_RATE
-from informer_forecaster._training.gains import earned_choice
 from informer_forecaster._training.intervals import calibrate
 from informer_forecaster._training.linear_forecast import LinearForecast, SeriesNorm
 from informer_forecaster._training.parameters import (
@@ -22,7 +21,7 @@ from informer_forecaster._training.parameters import (
     start_parameters,
 )
 from informer_forecaster._training.recipe import TrainingRecipe
-from informer_forecaster._training.share import SHARES, trusted_share, usual_share
+from informer_forecaster._training.share import SHARES, agreed_share, usual_share
 from informer_forecaster._training.start import fit_start
 from informer_forecaster._training.windows import TrainingWindows, Windows, are_held_back
 
@@ -164,8 +163,7 @@ class _InformerModule(TrainingRecipe, Forecasts):
                 both = self.of_start(inputs), self.of_network(inputs)
                 parts = [self.losses_of(torch.lerp(*both, share), batch) for share in SHARES]
                 losses.append(torch.stack(parts, dim=1))
-        choice = earned_choice(torch.cat(losses), SHARES, 0.0, num_apart, self.add_up)
-        self.share.fill_(trusted_share(choice, num_apart))
+        self.share.fill_(agreed_share(torch.cat(losses), num_apart, self.add_up))
         return True
 
     def calibrate(self) -> None:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from darts.utils.likelihood_models.torch import GaussianLikelihood, QuantileRegression
+
+from informer_forecaster._training import intervals
+from informer_forecaster._training.intervals import best_factor
 
 QUANTILES = [0.1, 0.5, 0.9]
 # A network that hardly moves: the linear forecast that training begins at.
@@ -61,3 +65,16 @@ def test_other_likelihoods_are_left_alone(tiny_model, waves):
         model = tiny_model(likelihood=likelihood, lookback_skip=False, **options)
         model.fit(waves(60), val_series=waves(40, seed=1))
         assert np.isfinite(model.predict(4).values()).all()
+
+
+@pytest.mark.parametrize(("num_wide", "low", "high"), [(500, 0.98, 1.0), (100, 0.05, 0.5)])
+def test_a_factor_is_taken_as_far_as_its_gain_has_earned(monkeypatch, num_wide, low, high):
+    """Where values scatter widely for a while only, wider intervals gain then and lose later."""
+    levels, values = [0.1, 0.5, 0.9], torch.randn(500, generator=torch.Generator().manual_seed(0))
+    values[:num_wide] *= 4
+    forecasts = torch.tensor([-1.28, 0.0, 1.28]).expand(500, 1, 1, 3)
+    windows = [(forecasts, values.view(500, 1, 1), None)]
+    taken = best_factor(levels, windows, lambda sums: sums)
+    monkeypatch.setattr(intervals, "earned_share", lambda *_: 1.0)
+    best = best_factor(levels, windows, lambda sums: sums)
+    assert low < (taken - 1) / (best - 1) <= high

@@ -9,7 +9,8 @@ import torch
 from darts import TimeSeries
 from darts.utils.likelihood_models.torch import GaussianLikelihood, QuantileRegression
 
-from informer_forecaster._training.gains import earned_choice
+from informer_forecaster._training import share as share_module
+from informer_forecaster._training.share import SHARES, agreed_share
 from informer_forecaster.adapters import _darts_module
 
 WHOLE = {"limit_train_batches": None}
@@ -43,8 +44,9 @@ def test_the_network_forecasts_what_the_start_cannot(tiny_model):
 
 
 @pytest.mark.parametrize("likelihood", LIKELIHOODS, ids=lambda one: type(one).__name__)
-def test_a_forecast_is_a_mean_of_both(tiny_model, waves, likelihood):
+def test_a_forecast_is_a_mean_of_both(tiny_model, waves, monkeypatch, likelihood):
     """Parameter by parameter; without a share the start forecasts alone."""
+    monkeypatch.setattr(_darts_module, "calibrate", lambda *_, **__: None)  # the widths of the mean
     known = waves(70, 2, seed=1)
     options = {"likelihood": likelihood} if likelihood else {}
     start = tiny_model(n_epochs=0, **options).fit(waves(60), future_covariates=known)
@@ -97,25 +99,40 @@ def test_every_file_keeps_the_share(tiny_model, waves, reloaded):
 
 
 @pytest.mark.parametrize(
-    ("gains", "choice"),
+    ("best_of_each", "agreed"),
     [
-        ([[0, 2, 1]] * 5, 0.5),
-        ([[0, -1, -2]] * 5, 0.0),
-        ([[0, 3, 1], [0, -1, 1], [0, 2, 1], [0, 1, 1], [0, 5, 1]], 0.5 * 4 / (4 + 5 / 5)),
+        ([0.5] * 5, 0.5),
+        ([0.0] * 5, 0.0),
+        # A mean of a half, a variance of an eighth.
+        ([0.0, 0.5, 1.0, 0.5, 0.5], 0.5 * 0.25 / (0.25 + 0.125 / 5)),
     ],
 )
-def test_a_choice_goes_as_far_as_its_gain_has_earned(gains, choice):
-    """The mean gain of the last is 2, the variance of its stretches 5."""
-    losses = 10 - torch.tensor(gains, dtype=torch.float64)
-    found = earned_choice(losses, [0.0, 0.5, 1.0], 0.0, 5, lambda sums: sums)
-    assert found == pytest.approx(choice)
+@pytest.mark.parametrize("weights", [[1, 1, 1, 1, 1], [1, 900, 1, 1, 1]])
+def test_a_share_goes_as_far_as_stretches_agree(best_of_each, agreed, weights):
+    """How much one of them gains, here 900 times as much as others, is beside the point."""
+    shares = torch.tensor(SHARES, dtype=torch.float64)
+    ways = shares - torch.tensor(best_of_each, dtype=torch.float64).unsqueeze(1)
+    losses = torch.tensor(weights).unsqueeze(1) * ways.square()
+    found = agreed_share(losses, 1e9, lambda sums: sums)
+    assert found == pytest.approx(agreed, rel=1e-6)
+
+
+def test_the_share_is_that_of_the_lowest_loss_of_all():
+    """Three stretches of five would have none, and lose less by a half than the others gain."""
+    shares = torch.tensor(SHARES, dtype=torch.float64)
+    losses = torch.stack([0.1 * shares] * 3 + [(shares - 0.75).square()] * 2)
+    mean, variance = 0.3, 0.16875
+    earned = mean**2 / (mean**2 + variance / 5)
+    best = SHARES[int(losses.sum(0).argmin())]
+    assert best == pytest.approx(0.675, abs=1 / 32)
+    assert agreed_share(losses, 1e9, lambda sums: sums) == pytest.approx(best * earned, rel=1e-6)
 
 
 @pytest.mark.parametrize(("horizon", "is_trusted"), [(64, False), (4, True)])
 def test_what_wins_on_a_single_window_is_not_trusted(tiny_model, monkeypatch, horizon, is_trusted):
     """Of 64 steps each, no two of the 53 windows that validate have all of them apart."""
     counts = []
-    monkeypatch.setattr(_darts_module, "earned_choice", lambda *_: counts.append(1) or 1.0)
+    monkeypatch.setattr(share_module, "earned_share", lambda *_: counts.append(1) or 1.0)
     series, flags = three_flags()
     model = tiny_model(
         output_chunk_length=horizon, n_epochs=30, trainer=WHOLE, batch_size=32, dropout=0.0

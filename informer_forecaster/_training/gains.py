@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -14,10 +13,10 @@ from .windows import series_in, stride_of, whole_of
 STRETCHES = 5
 
 
-def average_stretches(gains: Tensor) -> Tensor:
-    """Average what neighbouring windows gained; a few stand for themselves."""
+def average_stretches(losses: Tensor) -> Tensor:
+    """Average what neighbouring windows lost or gained; a few stand for themselves."""
     return torch.stack(
-        [stretch.mean() for stretch in gains.tensor_split(min(STRETCHES, len(gains)))]
+        [stretch.mean(0) for stretch in losses.tensor_split(min(STRETCHES, len(losses)))]
     )
 
 
@@ -38,42 +37,6 @@ def windows_apart(loader: object, count: int, horizon: int) -> float:
     whole = whole_of(dataset) or dataset
     num_series = series_in(whole)
     return max(num_series, count * stride_of(whole) / horizon)
-
-
-def earned_choice(
-    losses: Tensor,
-    choices: Sequence[float],
-    usual: float,
-    num_apart: float,
-    reduce: Callable[[Tensor], Tensor],
-) -> float:
-    """Go from the usual choice towards the one of the lowest loss, as far as its gain has earned.
-
-    Parameters
-    ----------
-    losses : torch.Tensor
-        Of parts of the windows by each choice ``(P, K)``.
-    choices : sequence of float
-        Those that were tried.
-    usual : float
-        One of them, taken where no other is better.
-    num_apart : float
-        As for :func:`earned_share`.
-    reduce : callable
-        Adds up what several processes saw.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from informer_forecaster._training.gains import earned_choice
-    >>> losses = torch.tensor([[3.0, 1.0, 2.0]]).expand(5, 3)
-    >>> earned_choice(losses, [0.0, 0.5, 1.0], 0.0, 5, lambda sums: sums)
-    0.5
-    """
-    best = int(reduce(losses.sum(0)).argmin())
-    gains = average_stretches(losses[:, choices.index(usual)] - losses[:, best])
-    gains = reduce(gains) / reduce(torch.ones_like(gains))
-    return usual + earned_share(gains, num_apart) * (choices[best] - usual)
 
 
 def earned_share(gains: Tensor, num_apart: float = STRETCHES) -> float:

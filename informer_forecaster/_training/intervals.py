@@ -9,7 +9,7 @@ from torch import Tensor
 
 from informer_forecaster._network import Informer
 
-from .gains import earned_choice, windows_apart
+from .gains import average_stretches, earned_share, windows_apart
 from .linear_forecast import Reduce
 
 # Forecasts, values and weights of a batch of windows.
@@ -52,7 +52,7 @@ def best_factor(
     """Factor of the distances to the median, of those that forecast the windows best.
 
     A factor other than 1 is taken as far as its gain has earned, as
-    :func:`~informer_forecaster._training.gains.earned_choice` says.
+    :func:`~informer_forecaster._training.gains.earned_share` says.
 
     Parameters
     ----------
@@ -82,7 +82,11 @@ def best_factor(
         return 1.0
     losses = torch.cat(batches)
     count = int(reduce(losses.new_tensor(len(losses))))
-    return earned_choice(losses, FACTORS, 1.0, windows_apart(loader, count, horizon), reduce)
+    best = int(reduce(losses.sum(0)).argmin())
+    gains = average_stretches(losses[:, FACTORS.index(1.0)] - losses[:, best])
+    gains = reduce(gains) / reduce(torch.ones_like(gains))
+    earned = earned_share(gains, windows_apart(loader, count, horizon))
+    return 1.0 + earned * (FACTORS[best] - 1.0)
 
 
 def _losses(

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from torch import Tensor
+
+from .gains import average_stretches, earned_share
+from .linear_forecast import Reduce
+
 # Validation error on PBS, where the network learns this share of the map anew: .105 by a share of
 # zero, .100 by a quarter, .094 by half.
 USUAL = 0.5
@@ -11,19 +16,36 @@ STEPS_TO_LEARN = 500
 SHARES = tuple(step / 16 for step in range(17))
 
 
-def trusted_share(choice: float, num_apart: float) -> float:
-    """What to trust of the share that forecasts best windows of which so many are apart.
+def agreed_share(losses: Tensor, num_apart: float, reduce: Reduce) -> float:
+    """Give the share that forecasts best, as far as stretches of the windows agree on it.
 
-    A network that wins on ``n`` of them may lose on the next: ``(n - 1) / (n + 1)``, nothing of
-    one. Measured on 138 weeks, where 1.6 are apart.
+    Each stretch has a share that is best for it. How these differ tells the error of the common
+    one; how much each gains does not, as that differs even where all agree. And a network that
+    wins on ``n`` windows may lose on the next, so ``(n - 1) / (n + 1)`` of it is trusted, nothing
+    of one: measured on 138 weeks, where 1.6 are apart.
+
+    Parameters
+    ----------
+    losses : torch.Tensor
+        Of parts of the windows by each of the shares ``(P, 17)``.
+    num_apart : float
+        Windows that have no steps in common.
+    reduce : callable
+        Adds up what several processes saw.
 
     Examples
     --------
-    >>> from informer_forecaster._training.share import trusted_share
-    >>> trusted_share(0.5, 1), trusted_share(0.5, 3), trusted_share(0.5, 99)
-    (0.0, 0.25, 0.49)
+    >>> import torch
+    >>> from informer_forecaster._training.share import SHARES, agreed_share
+    >>> losses = (torch.tensor(SHARES) - 0.5).square().expand(5, 17)
+    >>> [agreed_share(losses, n, lambda sums: sums) for n in (1, 3, 99)]
+    [0.0, 0.25, 0.49]
     """
-    return choice * (num_apart - 1) / (num_apart + 1)
+    shares = losses.new_tensor(SHARES)
+    best = float(shares[reduce(losses.sum(0)).argmin()])
+    best_of_each = shares[reduce(average_stretches(losses)).argmin(dim=1)]
+    trust = (num_apart - 1) / (num_apart + 1)
+    return best * earned_share(best_of_each, num_apart) * trust
 
 
 def usual_share(num_steps: float) -> float:
