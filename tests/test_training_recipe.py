@@ -65,7 +65,7 @@ def test_training_stops_early_and_keeps_the_best_weights(tiny_model, waves, chos
 
     A quarter of the epochs may pass, as a long training is noisy at first.
     """
-    options = {"n_epochs": 60, "optimizer_kwargs": {"lr": 0.03}, "lookback_skip": False, **chosen}
+    options = {"n_epochs": 60, "optimizer_kwargs": {"lr": 0.2}, "lookback_skip": False, **chosen}
     model, seen = fit(tiny_model, waves, **options)
     best = seen.losses.index(min(seen.losses))
     assert len(seen.losses) == best + 1 + patience < 60
