@@ -57,6 +57,7 @@ def test_random_state_fixes_the_training(tiny_model, waves, attention):
 
 
 def test_fitting_again_continues_the_training(tiny_model, waves):
+    # Where the best weights are kept, those that it begins with may be the best.
     model = tiny_model(early_stopping_patience=None).fit(waves())
     before = weights(model)
     assert changed(before, weights(model.fit(waves(), epochs=2)))
