@@ -58,6 +58,17 @@ def test_averages_fade_from_step_to_step(length: int) -> None:
         torch.testing.assert_close(average, torch.stack(expected, dim=1))
 
 
+@pytest.mark.parametrize("num_last", [1, 32, 43, 75])
+def test_averages_of_the_last_steps_are_those_of_all(num_last: int) -> None:
+    """A head of a step reads those of the horizon alone: the look-back costs one sum a block."""
+    torch.manual_seed(0)
+    values = torch.randn(2, 75, 3, dtype=torch.float64)
+    half_lives = torch.tensor([1, 24])
+    of_all = average_before(values, half_lives)
+    of_last = average_before(values, half_lives, num_last)
+    torch.testing.assert_close(of_last, of_all[:, -num_last:])
+
+
 def test_more_calendar_features_than_covariates_are_refused() -> None:
     with pytest.raises(ValueError, match="num_calendar_features"):
         InformerConfig(24, 12, num_targets=1, num_calendar_features=1)

@@ -47,10 +47,11 @@ def shift(values: Tensor, shifts: Tensor) -> Tensor:
     return values.flatten(1).index_select(1, places.flatten()).unflatten(1, (len(at), -1))
 
 
-def average_before(values: Tensor, half_lives: Tensor) -> Tensor:
+def average_before(values: Tensor, half_lives: Tensor, num_last: int | None = None) -> Tensor:
     """Average the values ``(B, T, U)`` up to each step, the older the less: ``(B, T, A*U)``.
 
-    For each of ``A`` half-lives. Before the first step its value is taken to have stood for ever.
+    For each of ``A`` half-lives, and of ``num_last`` steps alone where that is given. Before the
+    first step its value is taken to have stood for ever.
 
     Examples
     --------
@@ -59,18 +60,22 @@ def average_before(values: Tensor, half_lives: Tensor) -> Tensor:
     >>> average_before(torch.tensor([[[0.0], [8.0], [8.0]]]), torch.tensor([1])).flatten().tolist()
     [0.0, 4.0, 6.0]
     """
-    # In blocks, so that the cost grows linearly: within each, and what the ones before it left.
-    first, length = values[:, :1], values.shape[1]
+    # In blocks, so that the cost grows linearly: what the ones before it left, and within each.
+    first = values[:, :1]
+    num_last = values.shape[1] if num_last is None else num_last
+    num_blocks = -(-num_last // BLOCK_LENGTH)
     half_lives = half_lives.to(values.dtype).view(-1, 1, 1)
-    changes = F.pad(values - first, (0, 0, 0, -length % BLOCK_LENGTH))
+    changes = F.pad(values - first, (0, 0, -values.shape[1] % BLOCK_LENGTH, 0))
     blocks = changes.unflatten(1, (-1, BLOCK_LENGTH))  # (B, N, 32, U)
     steps = torch.arange(BLOCK_LENGTH, device=values.device, dtype=values.dtype)
     kept = torch.exp2(-(steps.unsqueeze(1) - steps) / half_lives).tril()
-    within = torch.einsum("ats,bnsu->bntau", kept * (1 - torch.exp2(-1 / half_lives)), blocks)
+    kept = kept * (1 - torch.exp2(-1 / half_lives))
+    ended = kept[:, -1] @ blocks  # (B, N, A, U)
     order = torch.arange(blocks.shape[1], device=values.device, dtype=values.dtype)
-    ages = (order.unsqueeze(1) - order - 1) * BLOCK_LENGTH / half_lives
-    ended = within[:, :, -1]
-    left = torch.einsum("anm,bmau->bnau", torch.exp2(-ages.clamp(min=0)).tril(-1), ended)
+    ages = (order[-num_blocks:].unsqueeze(1) - order - 1) * BLOCK_LENGTH / half_lives
+    faded = torch.exp2(-ages.clamp(min=0)) * (ages >= 0)
+    left = torch.einsum("anm,bmau->bnau", faded, ended)
+    within = torch.einsum("ats,bnsu->bntau", kept, blocks[:, -num_blocks:])
     fading = torch.exp2(-(steps + 1) / half_lives).permute(2, 0, 1)  # (32, A, 1)
-    averages = (within + fading * left.unsqueeze(2)).flatten(1, 2)[:, :length]
+    averages = (within + fading * left.unsqueeze(2)).flatten(1, 2)[:, -num_last:]
     return (averages + first.unsqueeze(2)).flatten(2)

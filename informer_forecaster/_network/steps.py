@@ -81,6 +81,5 @@ class StepHead(nn.Module):
 
     def _context(self, future: Tensor) -> Tensor:
         """Covariates of the steps ahead, and averages of those before, ``(B, H, 4F)``."""
-        whole = self.gap.fill(future)
-        averages = average_before(whole, self.half_lives)
-        return torch.cat([future[:, -self.horizon :], averages[:, -self.horizon :]], dim=2)
+        averages = average_before(self.gap.fill(future), self.half_lives, self.horizon)
+        return torch.cat([future[:, -self.horizon :], averages], dim=2)
