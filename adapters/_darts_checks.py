@@ -193,7 +193,8 @@ def warn_of_equal_paths(model: InformerModel, given: Arguments) -> None:
     count = given.get("num_samples") or 1
     inputs = [model.training_series, *(given.get(name) for name in INPUTS)]
     varies = any(one.is_stochastic for each in inputs for one in as_list(each))
-    drops = given.get("mc_dropout") and model.model.network.config.dropout > 0
+    config = model.model.network.config
+    drops = given.get("mc_dropout") and max(config.dropout, config.token_dropout) > 0
     is_sampled = model.likelihood is not None or drops or varies
     frame = inspect.currentframe()
     while frame is not None and frame.f_globals.get("__name__", "").startswith(_PACKAGE):

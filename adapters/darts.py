@@ -81,6 +81,7 @@ class InformerModel(LoadsWeights, SavedWholeModel):
         num_decoder_layers: int = InformerConfig.num_decoder_layers,
         dim_feedforward: int = InformerConfig.dim_feedforward,
         dropout: float = InformerConfig.dropout,
+        token_dropout: float = InformerConfig.token_dropout,
         activation: Literal["gelu", "relu"] = InformerConfig.activation,
         attention: str = InformerConfig.attention,
         sampling_factor: int = InformerConfig.sampling_factor,
@@ -134,8 +135,11 @@ class InformerModel(LoadsWeights, SavedWholeModel):
         dim_feedforward
             Width inside the position-wise feed-forward network. Default: ``128``.
         dropout
-            Fraction of values dropped; also active at prediction with `mc_dropout=True`. Default:
-            ``0.05``.
+            Fraction of values dropped in hidden layers; also active at prediction with
+            `mc_dropout=True`. Default: ``0.05``.
+        token_dropout
+            Fraction dropped of the numbers of tokens: after the embedding, of what a layer adds to
+            them, and of attention weights, as in the paper. Costs accuracy. Default: ``0.0``.
         activation
             Activation of the feed-forward network, ``"gelu"`` or ``"relu"``. Default: ``"gelu"``.
         attention
@@ -328,9 +332,10 @@ class InformerModel(LoadsWeights, SavedWholeModel):
             input_chunk_length=input_chunk_length,
             output_chunk_length=output_chunk_length,
             num_targets=1,
+            **{name: value for name, value in kwargs.items() if name in ARCHITECTURE},
         )
         architecture = {name: getattr(config, name) for name in ARCHITECTURE}
-        arguments = {**architecture, **PAPER, **kwargs}
+        arguments = {**PAPER, **kwargs, **architecture}
         trainer = {**PAPER["pl_trainer_kwargs"], **(kwargs.get("pl_trainer_kwargs") or {})}
         arguments["pl_trainer_kwargs"] = trainer
         return cls(input_chunk_length, output_chunk_length, **arguments)
@@ -479,7 +484,7 @@ class InformerModel(LoadsWeights, SavedWholeModel):
     def _ckpt_skipped_params(self) -> list[str]:
         # Nothing in the network depends on these: its weights move between them.
         free = ["input_chunk_length", "output_chunk_length", "start_token_length", "dropout"]
-        free += ["compile_network", "early_stopping_patience", "patch_length"]
+        free += ["token_dropout", "compile_network", "early_stopping_patience", "patch_length"]
         return [*super()._ckpt_skipped_params, *free]
 
     def take_over(self, saved: TorchForecastingModel) -> None:

@@ -89,7 +89,9 @@ class InformerForecaster(SavedForecaster):
     dim_feedforward : int
         Width inside the position-wise feed-forward network.
     dropout : float
-        Fraction of values dropped in training.
+        Fraction of values dropped in hidden layers in training.
+    token_dropout : float
+        Fraction dropped of the numbers of tokens, as in the paper; costs accuracy.
     activation : {"gelu", "relu"}
         Activation of the feed-forward network.
     attention : str
@@ -224,6 +226,7 @@ class InformerForecaster(SavedForecaster):
     num_decoder_layers: int = InformerConfig.num_decoder_layers
     dim_feedforward: int = InformerConfig.dim_feedforward
     dropout: float = InformerConfig.dropout
+    token_dropout: float = InformerConfig.token_dropout
     activation: str = InformerConfig.activation
     attention: str = InformerConfig.attention
     sampling_factor: int = InformerConfig.sampling_factor

@@ -105,7 +105,7 @@ def test_sampling_is_repeatable_by_its_seed(tiny_model, waves):
 def test_monte_carlo_dropout_gives_samples_that_differ(tiny_model, waves, attention):
     """Dropout is off otherwise, in both kinds of attention."""
     all_windows = {"early_stopping_patience": None}
-    model = tiny_model(dropout=0.3, attention=attention, **all_windows).fit(waves())
+    model = tiny_model(token_dropout=0.3, attention=attention, **all_windows).fit(waves())
     plain = model.predict(4, num_samples=10)
     assert np.ptp(plain.all_values(), axis=2).max() == 0
     noisy = model.predict(4, num_samples=10, mc_dropout=True)
@@ -117,7 +117,7 @@ def test_monte_carlo_dropout_gives_samples_that_differ(tiny_model, waves, attent
 def test_monte_carlo_dropout_includes_the_attention_weights(tiny_model, waves, attention):
     """Fused attention drops by a number, not by a module: the switch must reach it all the same."""
     all_windows = {"early_stopping_patience": None}
-    model = tiny_model(30, 4, dropout=0.3, attention=attention, **all_windows).fit(waves(60))
+    model = tiny_model(30, 4, token_dropout=0.3, attention=attention, **all_windows).fit(waves(60))
     for name, module in model.model.network.named_modules():
         if hasattr(module, "p") and not name.endswith("attention.attention.dropout"):
             module.p = 0.0

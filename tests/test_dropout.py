@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from informer_forecaster import Informer, InformerConfig
+from informer_forecaster import Informer, InformerConfig, InformerModel
 from informer_forecaster._network.attention import FullAttention, ProbSparseAttention
 from informer_forecaster._network.dropout import Dropout, drawing_together, drop
 
@@ -82,7 +82,7 @@ def test_what_one_pass_leaves_over_does_not_reach_the_next() -> None:
 
 SIZES = {"d_model": 8, "nhead": 2, "num_encoder_layers": 2, "num_decoder_layers": 2}
 SPARSE = {"sampling_factor": 1, "sparsity": "sampled"}
-CONFIG = InformerConfig(60, 30, 2, dropout=0.5, **SPARSE, **SIZES)
+CONFIG = InformerConfig(60, 30, 2, dropout=0.5, token_dropout=0.5, **SPARSE, **SIZES)
 PLACES = [name for name, one in Informer(CONFIG).named_modules() if isinstance(one, nn.Dropout)]
 
 
@@ -97,6 +97,19 @@ def test_each_layer_drops_in_the_places_of_the_paper() -> None:
             expected = {layer, f"{layer}.feed_forward"}
             expected |= {f"{layer}.{which}_attention.attention" for which in attentions}
             assert {one for one in layers if one.startswith(layer)} == expected
+
+
+def test_the_default_drops_in_hidden_layers_alone() -> None:
+    """Noise in the tokens costs a forecast more than it gains; the paper has as much of it."""
+    lengths = {"input_chunk_length": 60, "output_chunk_length": 30, "num_targets": 1}
+    network = Informer(InformerConfig(**lengths, num_future_covariates=1))
+    rates = {name: one.p for name, one in network.named_modules() if isinstance(one, nn.Dropout)}
+    dropping = {name for name, rate in rates.items() if rate}
+    assert dropping == {name for name in rates if "feed_forward" in name or "step_head" in name}
+    assert InformerConfig.paper(**lengths).token_dropout == 0.05
+    assert InformerConfig.paper(**lengths, dropout=0.1).token_dropout == 0.1
+    assert InformerModel.paper(60, 30, dropout=0.2).model_params["token_dropout"] == 0.2
+    assert InformerModel.paper(60, 30, token_dropout=0.0).model_params["dropout"] == 0.05
 
 
 @pytest.mark.parametrize("place", PLACES)

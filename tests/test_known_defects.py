@@ -101,7 +101,7 @@ def test_5_one_head_does_not_leak_between_samples(seed: int) -> None:
 @pytest.mark.parametrize("attention", ["prob", "full"])
 def test_6_attention_dropout_is_applied(attention: str) -> None:
     """In training the weights of self- and cross-attention are dropped; at prediction none are."""
-    network = make_network(attention=attention, dropout=0.5)
+    network = make_network(attention=attention, token_dropout=0.5)
     attentions = [module for module in network.modules() if isinstance(module, FullAttention)]
     assert len(attentions) == 4
     for module in attentions:

@@ -55,7 +55,7 @@ def test_every_self_attention_is_the_registered_one():
 def test_its_dropout_is_the_networks(tiny_model, waves):
     """So Monte Carlo dropout reaches it."""
     register_attention("mine", make)
-    model = tiny_model(attention="mine", dropout=0.3).fit(waves())
+    model = tiny_model(attention="mine", token_dropout=0.3).fit(waves())
     drops = [m.attention.dropout for m in model.model.modules() if hasattr(m, "attention")]
     assert any(type(one).__name__ == "_Dropout" and one.p == 0.3 for one in drops)
 

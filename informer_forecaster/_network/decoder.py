@@ -21,12 +21,12 @@ class DecoderLayer(nn.Module):
         # NOTE[DIFF] masked as in the paper by default; `decoder_causal=False` takes the mask off.
         self.self_attention = make_self_attention(config, dropout, causal=config.decoder_causal)
         self.self_attention_norm = nn.LayerNorm(config.d_model)
-        attention = make_cross_attention(config, dropout(config.dropout))
+        attention = make_cross_attention(config, dropout(config.token_dropout))
         self.cross_attention = MultiHeadAttention(attention, config.d_model, config.nhead)
         self.cross_attention_norm = nn.LayerNorm(config.d_model)
         self.feed_forward = FeedForward(config, dropout)
         self.feed_forward_norm = nn.LayerNorm(config.d_model)
-        self.dropout = dropout(config.dropout)
+        self.dropout = dropout(config.token_dropout)
 
     def forward(self, x: Tensor, memory: Tensor, num_kept: int) -> Tensor:
         """Map tokens ``(B, N, M)`` and memory ``(B, S, M)`` to the last ``(B, num_kept, M)``."""

@@ -20,7 +20,7 @@ class EncoderLayer(nn.Module):
         self.attention_norm = nn.LayerNorm(config.d_model)
         self.feed_forward = FeedForward(config, dropout)
         self.feed_forward_norm = nn.LayerNorm(config.d_model)
-        self.dropout = dropout(config.dropout)
+        self.dropout = dropout(config.token_dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map tokens ``(B, N, M)`` to ``(B, N, M)``."""

@@ -61,8 +61,8 @@ class Informer(nn.Module):
         self.num_start_tokens = config.num_tokens(config.num_start_steps)
         self.num_placeholders = config.num_tokens(config.output_chunk_length)
         num_outputs = self.num_start_tokens + self.num_placeholders
-        self.encoder_embedding = TokenEmbedding(config, num_inputs, dropout(config.dropout))
-        self.decoder_embedding = TokenEmbedding(config, num_outputs, dropout(config.dropout))
+        self.encoder_embedding = TokenEmbedding(config, num_inputs, dropout(config.token_dropout))
+        self.decoder_embedding = TokenEmbedding(config, num_outputs, dropout(config.token_dropout))
         self.encoder = Encoder(config, dropout)
         self.decoder = Decoder(config, dropout)
         num_targets = 1 if config.channel_independent else config.num_targets

@@ -55,7 +55,7 @@ def make_self_attention(
     config: InformerConfig, dropout: DropoutFactory, *, causal: bool
 ) -> MultiHeadAttention:
     """Build the self-attention that ``config.attention`` names."""
-    attention = make_attention(config, causal, dropout(config.dropout))
+    attention = make_attention(config, causal, dropout(config.token_dropout))
     return MultiHeadAttention(attention, config.d_model, config.nhead)
 
 

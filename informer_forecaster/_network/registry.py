@@ -37,9 +37,10 @@ def register_attention(name: str, factory: AttentionFactory) -> None:
     factory : callable
         ``factory(config, causal, dropout)`` makes the module of one layer, from the
         :class:`~informer_forecaster.InformerConfig`, whether query ``i`` may see keys ``0..i``
-        only, and the module to drop attention weights with. The module maps queries, keys and
-        values, each ``(B, H, L, D)``, to ``(B, H, L, D)``, for any length: distilling halves the
-        sequence from layer to layer, and the decoder has another one. It may have weights.
+        only, and the module to drop attention weights with, as `token_dropout` says. The layer's
+        module maps queries, keys and values, each ``(B, H, L, D)``, to ``(B, H, L, D)``, for any
+        length: distilling halves the sequence from layer to layer, and the decoder has another
+        one. It may have weights.
 
     Raises
     ------
