@@ -141,7 +141,8 @@ class InformerModel(LoadsWeights, SavedWholeModel):
             Fraction dropped of the numbers of tokens: after the embedding, of what a layer adds to
             them, and of attention weights, as in the paper. Costs accuracy. Default: ``0.0``.
         activation
-            Activation of the feed-forward network, ``"gelu"`` or ``"relu"``. Default: ``"gelu"``.
+            Activation of hidden layers, ``"gelu"`` as in the original code or ``"relu"``, which is
+            faster. Default: ``"relu"``.
         attention
             Self-attention, ``"prob"`` (ProbSparse), ``"full"``, or a name given to
             :func:`~informer_forecaster.register_attention`. Default: ``"prob"``.

@@ -93,7 +93,7 @@ class InformerForecaster(SavedForecaster):
     token_dropout : float
         Fraction dropped of the numbers of tokens, as in the paper; costs accuracy.
     activation : {"gelu", "relu"}
-        Activation of the feed-forward network.
+        Activation of hidden layers.
     attention : str
         Self-attention: ``"prob"`` (ProbSparse), ``"full"``, or one given to `register_attention`.
     sampling_factor : int

@@ -62,7 +62,7 @@ class InformerConfig:
         Probability of dropping a number of a token: after the embedding, of what a layer adds to
         it, and of its weight in an attention. The paper's is that of `dropout`.
     activation : {"gelu", "relu"}
-        Activation of the feed-forward network.
+        Activation of hidden layers.
     attention : str
         Self-attention: ``"prob"`` for ProbSparse (section 3.1 of the paper), ``"full"`` (the
         paper's Informer†), or a name given to :func:`~informer_forecaster.register_attention`.
@@ -134,7 +134,8 @@ class InformerConfig:
     # NOTE[DIFF] the paper drops numbers of tokens as often as those of hidden layers. A forecast
     # by regression loses more by the noise in them than it gains.
     token_dropout: float = 0.0
-    activation: Literal["gelu", "relu"] = "gelu"
+    # NOTE[DIFF] the original code has "gelu". By "relu" errors are the same, and steps faster.
+    activation: Literal["gelu", "relu"] = "relu"
     attention: str = "prob"
     sampling_factor: int = 5
     sparsity: Literal["sampled", "moment"] = "moment"

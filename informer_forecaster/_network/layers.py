@@ -59,13 +59,18 @@ def make_self_attention(
     return MultiHeadAttention(attention, config.d_model, config.nhead)
 
 
+def make_activation(config: InformerConfig) -> nn.Module:
+    """Build the activation of hidden layers that ``config.activation`` names."""
+    return nn.GELU() if config.activation == "gelu" else nn.ReLU()
+
+
 class FeedForward(nn.Module):
     """Position-wise feed-forward network on tokens ``(B, N, M)``."""
 
     def __init__(self, config: InformerConfig, dropout: DropoutFactory) -> None:
         super().__init__()
         self.expand = nn.Linear(config.d_model, config.dim_feedforward)
-        self.activation = nn.GELU() if config.activation == "gelu" else nn.ReLU()
+        self.activation = make_activation(config)
         self.dropout = dropout(config.dropout)
         self.contract = nn.Linear(config.dim_feedforward, config.d_model)
 

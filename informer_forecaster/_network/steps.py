@@ -9,6 +9,7 @@ from .config import InformerConfig
 from .curves import HALF_LIVES, average_before
 from .dropout import DropoutFactory
 from .gap import Gap
+from .layers import make_activation
 
 WIDTH = 32
 HEAD_WIDTH = 64
@@ -28,7 +29,7 @@ class StepEmbedding(nn.Module):
     def __init__(self, config: InformerConfig) -> None:
         super().__init__()
         self.expand = nn.Linear(config.num_future_covariates, WIDTH)
-        self.activation = nn.GELU()
+        self.activation = make_activation(config)
         self.contract = nn.Linear(WIDTH, config.num_step_features)
 
     def forward(self, future: Tensor) -> Tensor:
@@ -61,10 +62,10 @@ class StepHead(nn.Module):
         context = (1 + len(HALF_LIVES)) * config.num_future_covariates
         self.layers = nn.Sequential(
             nn.Linear(NUM_SHARES + context + 1, HEAD_WIDTH),
-            nn.GELU(),
+            make_activation(config),
             dropout(config.dropout),
             nn.Linear(HEAD_WIDTH, HEAD_WIDTH),
-            nn.GELU(),
+            make_activation(config),
             dropout(config.dropout),
         )
         self.register_buffer("half_lives", torch.tensor(HALF_LIVES), persistent=False)
