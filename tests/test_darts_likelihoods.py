@@ -195,9 +195,10 @@ def test_equal_paths_are_warned_of(tiny_model, waves):
         with pytest.warns(UserWarning, match="`num_samples=3` gives equal paths.*`dropout=0.1`"):
             paths = model.predict(4, num_samples=3, **without_effect)
         assert np.ptp(paths.all_values(), axis=2).max() == 0
-    model = tiny_model(dropout=0.5, early_stopping_patience=None).fit(series)
-    varied = model.predict(4, num_samples=3, mc_dropout=True)
-    assert np.ptp(varied.all_values(), axis=2).max() > 0
+    for drops in ({"dropout": 0.5}, {"dropout": 0.0, "token_dropout": 0.5}):
+        model = tiny_model(**drops, early_stopping_patience=None).fit(series)
+        varied = model.predict(4, num_samples=3, mc_dropout=True)
+        assert np.ptp(varied.all_values(), axis=2).max() > 0
 
 
 @pytest.mark.filterwarnings("error:`num_samples")
