@@ -122,7 +122,7 @@ steps of training on each data set. Found and distance are of 64 windows of the 
 EPOCH = """\
 ## An epoch beside TiDE's
 
-TiDE is faster: a step of ours calls torch 750 times at 96/24, one of TiDE 370 times. Seconds of the
+TiDE is faster: a step of ours calls torch 660 times at 96/24, one of TiDE 370 times. Seconds of the
 processor for a thousand training windows, both at their defaults, in turns in one process. A ratio
 is ours over TiDE's: below 1, ours is faster.
 
