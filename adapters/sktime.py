@@ -91,7 +91,7 @@ class InformerForecaster(SavedForecaster):
     dropout : float
         Fraction of values dropped in hidden layers in training.
     token_dropout : float
-        Fraction dropped of the numbers of tokens, as in the paper; costs accuracy.
+        Fraction dropped of the numbers of tokens, as in the paper.
     activation : {"gelu", "relu"}
         Activation of hidden layers.
     attention : str

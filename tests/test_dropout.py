@@ -100,7 +100,7 @@ def test_each_layer_drops_in_the_places_of_the_paper() -> None:
 
 
 def test_the_default_drops_in_hidden_layers_alone() -> None:
-    """Noise in the tokens costs a forecast more than it gains; the paper has as much of it."""
+    """Noise in the tokens gained nothing, and takes time; the paper has as much of it."""
     lengths = {"input_chunk_length": 60, "output_chunk_length": 30, "num_targets": 1}
     network = Informer(InformerConfig(**lengths, num_future_covariates=1))
     rates = {name: one.p for name, one in network.named_modules() if isinstance(one, nn.Dropout)}
