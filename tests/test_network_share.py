@@ -43,6 +43,27 @@ def test_the_network_forecasts_what_the_start_cannot(tiny_model):
     assert np.abs(errors).mean() < 2.0  # 5 is that of any linear forecast
 
 
+def test_patience_waits_for_the_network_alone(tiny_model):
+    """A start that it has yet to reach would cut a training that still falls, and lose it all."""
+    days = pd.date_range("2022-01-03", periods=400)
+    flag = np.random.default_rng(0).integers(0, 2, size=400)
+    values = 5.0 * flag + 0.1 * np.random.default_rng(1).normal(size=400)
+    series, known = (
+        TimeSeries.from_times_and_values(days, each.reshape(-1, 1).astype(np.float32))
+        for each in (values, flag)
+    )
+    options = {"trainer": WHOLE, "optimizer_kwargs": {"lr": 1e-5}, "dropout": 0.0}
+    model = tiny_model(n_epochs=6, early_stopping_patience=1, **options)
+    model.fit(series[:300], val_series=series[300:], future_covariates=known,
+              val_future_covariates=known)  # fmt: skip
+    assert model.epochs_trained == 6
+    assert model.model.share == 0  # the start is as good as can be
+    start = tiny_model(n_epochs=0, **options)
+    start.fit(series[:300], future_covariates=known)
+    one, other = (each.predict(4, series[:-4], future_covariates=known) for each in (model, start))
+    np.testing.assert_allclose(one.values(), other.values(), rtol=1e-5)
+
+
 @pytest.mark.parametrize("likelihood", LIKELIHOODS, ids=lambda one: type(one).__name__)
 def test_a_forecast_is_a_mean_of_both(tiny_model, waves, monkeypatch, likelihood):
     """Parameter by parameter; without a share the start forecasts alone."""

@@ -37,7 +37,8 @@ class Validated(NamedTuple):
 class KeepBestWeights(EarlyStopping):
     """Stop when the validation loss has not fallen for some epochs, and keep the best weights.
 
-    Lightning's check before the training validates the weights that it begins with: they compete.
+    Lightning's check before the training validates the weights that it begins with: they compete,
+    but for a start that forecasts alone and is weighed against the network after the training.
     Better ones are kept to the share that their gain has earned, see :func:`earned_share`.
 
     Parameters
@@ -93,6 +94,10 @@ class KeepBestWeights(EarlyStopping):
                     "covariates and sample weights, and scale what is very large."
                 )
             self.start = self.best = Validated(_copy(pl_module), losses, 0)
+            if _is_weighed_later(pl_module):
+                # By a share of its own it may gain where by the usual one it loses: epochs of the
+                # network compare with each other, and patience waits for these.
+                self.best_score = torch.full_like(self.best_score, math.inf)
             return
         self.num_validations += 1
         measure = trainer.strategy.reduce(total[:2], reduce_op="sum").cpu()
@@ -216,6 +221,12 @@ class FiniteWeights(Callback):
 
 def _copy(module: LightningModule) -> Weights:
     return {name: value.detach().cpu().clone() for name, value in module.state_dict().items()}
+
+
+def _is_weighed_later(module: LightningModule) -> bool:
+    """Whether a share is chosen after the training, and the start has forecast alone so far."""
+    share = getattr(module, "share", None)
+    return share is not None and not bool(share)
 
 
 def are_finite(weights: Mapping[str, Tensor]) -> bool:
