@@ -194,7 +194,7 @@ def test_a_causal_decoder_cannot_see_later_time_stamps() -> None:
         {"attention": "full"},
         {"decoder_causal": False},
         {"distil": False},
-        {"activation": "relu"},
+        {"activation": "gelu"},
         {"padding_mode": "circular"},
         {"start_token_length": 10},
     ],
