@@ -124,8 +124,10 @@ EPOCH = """\
 ## An epoch beside TiDE's
 
 On small inputs TiDE is faster: a step of ours calls torch 660 times at 96/24, one of TiDE 370
-times. On large ones arithmetic counts, of which both have as much. Seconds of the processor for a thousand training windows, both at their defaults, in turns in one process. A ratio
-is ours over TiDE's: below 1, ours is faster.
+times. On large ones arithmetic counts, of which both have as much.
+
+Seconds of the processor for a thousand training windows, both at their defaults, in turns in one
+process. A ratio is ours over TiDE's: below 1, ours is faster.
 
 Covariates of vic_elec are the working day, the holiday and the temperature, for both. Ours adds the
 calendar, and holds back the last eighth of the windows to validate. Other programs ran beside this,
