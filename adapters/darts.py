@@ -215,11 +215,12 @@ class InformerModel(LoadsWeights, SavedWholeModel):
         early_stopping_patience
             Epochs (validations, where you set another interval for them) without a lower validation
             loss after which `fit` stops and goes back to the best weights, those that it began with
-            included. Without a `val_series` the last eighth of the windows of each series
-            validates, if enough others are left: the network does not learn from them, the linear
-            forecast and the effects do. ``None`` to train all epochs on all windows and keep the
-            last weights. ``"auto"`` is 5, or a quarter of the epochs where this is more. An
-            ``EarlyStopping`` among your callbacks takes its place. Default: ``"auto"``.
+            included; with future covariates the start is weighed after the training. Without a
+            `val_series` the last eighth of the windows of each series validates, if enough others
+            are left: the network does not learn from them, the linear forecast and the effects do.
+            ``None`` to train all epochs on all windows and keep the last weights. ``"auto"`` is 5,
+            or a quarter of the epochs where this is more. An ``EarlyStopping`` among your callbacks
+            takes its place. Default: ``"auto"``.
         **kwargs
             Optional arguments to initialize the Lightning module, the Lightning trainer, and Darts'
             :class:`TorchForecastingModel`: `loss_fn`, `likelihood`, `torch_metrics`,

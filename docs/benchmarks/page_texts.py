@@ -124,7 +124,7 @@ EPOCH = """\
 ## An epoch beside TiDE's
 
 On small inputs TiDE is faster: a step of ours calls torch 660 times at 96/24, one of TiDE 370
-times. On large ones arithmetic counts, of which both have as much.
+times. On vic_elec both take the same time.
 
 Seconds of the processor for a thousand training windows, both at their defaults, in turns in one
 process. A ratio is ours over TiDE's: below 1, ours is faster.
