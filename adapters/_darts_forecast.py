@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from darts.utils.data.torch_datasets.utils import PLModuleInput, PLModuleOutput
+from darts.utils.data.torch_datasets.utils import ModuleStage, PLModuleInput, PLModuleOutput
 from darts.utils.torch import MonteCarloDropout
 
 from informer_forecaster._network import Informer, InformerConfig
@@ -60,25 +60,27 @@ class Forecasts(TellsLosses):
         if skip is not None and self.has_start:
             # Least squares sets it. Trained along, it follows the noise of the gradient.
             skip.requires_grad_(False)
-        # Of the network in a forecast, where it does not learn what the start leaves.
-        is_shared = self.has_start and self.network.config.acts_by_step
-        self.register_buffer("share", torch.zeros(()) if is_shared else None)
+        # Of the network in a forecast beside the start.
+        self.register_buffer("share", torch.zeros(()) if self.has_start else None)
         self._norm_eps = 0.0 if self.rin is None else self.rin.eps
 
     # Not Darts' `io_processor`: it would add the window's mean to the raw deviation of a Gaussian.
 
     def forward(self, x_in: PLModuleInput) -> PLModuleOutput:
         """Forecast ``(B, H, C, P)`` from the tensors of a batch."""
-        return PLModuleOutput(prediction=self.forecast(self._inputs(x_in)))
+        inputs = self._inputs(x_in)
+        # The start has seen what trains: what it leaves of that is too little to learn from. An
+        # epoch is judged by what the network has learnt, as its share is chosen after all of them.
+        learns = self.share is not None and x_in.stage is not ModuleStage.PREDICT
+        return PLModuleOutput(
+            prediction=self.of_network(inputs) if learns else self.forecast(inputs)
+        )
 
     def forecast(self, inputs: Inputs) -> torch.Tensor:
         """Forecast ``(B, H, C, P)`` in the units of the target."""
         if self.share is None:
             return self._forecast(inputs, self._run)
-        if self.training:
-            # The start has seen what trains: what it leaves of that is too little to learn from.
-            return self.of_network(inputs)
-        # NOTE[DIFF] the paper has the network alone; with future covariates this is a mean of both.
+        # NOTE[DIFF] the paper has the network alone; this is a mean of it and a linear start.
         return torch.lerp(self.of_start(inputs), self.of_network(inputs), self.share)
 
     def of_start(self, inputs: Inputs) -> torch.Tensor:

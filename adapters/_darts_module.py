@@ -12,18 +12,14 @@ from darts.utils.likelihood_models.torch import QuantileRegression
 
 from informer_forecaster._network.inputs import Inputs
 from informer_forecaster._training.defaults import LEARNING_RATE, WIDTH_OF_RATE
+from informer_forecaster._training.gains import windows_apart
 from informer_forecaster._training.intervals import calibrate
 from informer_forecaster._training.linear_forecast import LinearForecast, SeriesNorm
-from informer_forecaster._training.parameters import (
-    begin_at,
-    leave_to_network,
-    move_start,
-    start_parameters,
-)
+from informer_forecaster._training.parameters import begin_at, move_start, start_parameters
 from informer_forecaster._training.recipe import TrainingRecipe
 from informer_forecaster._training.share import SHARES, agreed_share, usual_share
 from informer_forecaster._training.start import fit_start
-from informer_forecaster._training.windows import TrainingWindows, Windows, are_held_back
+from informer_forecaster._training.windows import TrainingWindows, Windows
 
 from ._darts_forecast import Forecasts
 from ._darts_likelihoods import LOCATION_SCALE
@@ -88,8 +84,7 @@ class _InformerModule(TrainingRecipe, Forecasts):
 
     def _begin_at_linear_forecast(self) -> None:
         # What a network is weighed against may not have seen the windows that judge both.
-        is_weighed = self.share is not None and bool(self.trainer.max_epochs)
-        found = self._fit_start(whole=not is_weighed)
+        found = self._fit_start(whole=not self.trainer.max_epochs)
         if found is not None:
             shares = LOCATION_SCALE.items()
             share = next((s for cls, s in shares if isinstance(self.likelihood, cls)), None)
@@ -100,7 +95,7 @@ class _InformerModule(TrainingRecipe, Forecasts):
         """Let the start learn from the windows that were held back, too, once they have judged."""
         skip = self.network.lookback_skip
         has_seen_all = self.trainer.limit_train_batches != 1.0  # that it may see
-        if skip is None or self.share is None or not self._begins or has_seen_all:
+        if skip is None or not self._begins or has_seen_all:
             return
         found = self._fit_start(whole=True, rescale=False)
         if found is not None:
@@ -137,34 +132,28 @@ class _InformerModule(TrainingRecipe, Forecasts):
     def on_train_start(self) -> None:
         """Give the network its share, once Lightning has validated the start alone."""
         super().on_train_start()
-        steps = self.trainer.estimated_stepping_batches
-        if self.share is not None:
-            if not self.share:
-                self.share.fill_(usual_share(steps))
-            return
-        is_new = self._begins and self.trainer.ckpt_path is None
-        # Without the instance norm the map holds the level of the series, too.
-        if is_new and self.rin is not None and self.will_keep_best_weights:
-            leave_to_network(self.network, steps)
+        if self.share is not None and not self.share:
+            self.share.fill_(usual_share(self.trainer.estimated_stepping_batches))
 
     # The share of the network and the width of quantiles, once the best weights are in
 
-    def choose_share(self, num_apart: float) -> bool:
+    def choose_share(self) -> None:
         """Give the network the share by which the windows that validate are forecast best.
 
-        As far as ``num_apart`` of them, which have no steps in common, can tell. False where there
-        is no share, as the network learnt what the start leaves.
+        As far as they can tell, of which few or none may have no steps in common.
         """
         if self.share is None:
-            return False
-        losses = []
+            return
+        losses, count, horizon = [], 0, 1
         with self.judging():
             for inputs, batch in self._validating():
                 both = self.of_start(inputs), self.of_network(inputs)
                 parts = [self.losses_of(torch.lerp(*both, share), batch) for share in SHARES]
                 losses.append(torch.stack(parts, dim=1))
-        self.share.fill_(agreed_share(torch.cat(losses), num_apart, self.add_up))
-        return True
+                count, horizon = count + len(batch.future_target), batch.future_target.shape[1]
+        count = int(self.add_up(losses[0].new_tensor(count)))
+        apart = windows_apart(self.trainer.val_dataloaders, count, horizon)
+        self.share.fill_(agreed_share(torch.cat(losses), apart, self.add_up))
 
     def calibrate(self) -> None:
         """Scale all distances to the median by the factor that forecasts best."""
@@ -175,10 +164,7 @@ class _InformerModule(TrainingRecipe, Forecasts):
                     for inputs, batch in self._validating()
                 )
                 loader, quantiles = self.trainer.val_dataloaders, self.likelihood.quantiles
-                were_seen = are_held_back(loader) and self.share is None
-                calibrate(
-                    self.network, quantiles, windows, self.add_up, loader, were_seen=were_seen
-                )
+                calibrate(self.network, quantiles, windows, self.add_up, loader)
 
     def _validating(self) -> Iterator[tuple[Inputs, TorchTrainingBatch]]:
         """Batches of the windows that validate."""

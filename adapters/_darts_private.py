@@ -8,8 +8,6 @@ is read when the package is imported: without one of them the rest still works.
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from darts.dataprocessing.encoders import SequentialEncoder
 from darts.models.forecasting import torch_forecasting_model as torch_model
@@ -41,40 +39,19 @@ class LoadsWeights(MixedCovariatesTorchModel):
 
 
 class TellsLosses(PLForecastingModule):
-    """A module whose last validation step tells the losses of parts of its batch.
-
-    Attributes
-    ----------
-    losses_of_parts : torch.Tensor
-        Of neighbouring windows each ``(P,)``.
-    """
-
-    losses_of_parts: Tensor
-
-    def _compute_loss(
-        self, output: PLModuleOutput, target: Tensor, criterion: Any, sample_weight: Tensor | None
-    ) -> Tensor:
-        # Only in here are the forecast and the loss that the user chose at hand.
-        def loss_of(some: slice) -> Tensor:
-            weight = None if sample_weight is None else sample_weight[some]
-            part = PLModuleOutput(prediction=output.prediction[some])
-            loss: Tensor = super(TellsLosses, self)._compute_loss(
-                part, target[some], criterion, weight
-            )
-            return loss
-
-        if not self.training:
-            size = -(-len(target) // PARTS)
-            starts = range(0, len(target), size)
-            losses = [loss_of(slice(start, start + size)) for start in starts]
-            self.losses_of_parts = torch.stack(losses).detach()
-        return loss_of(slice(None))
+    """A module that tells the loss which the user chose of any forecast, part by part."""
 
     def losses_of(self, forecast: Tensor, batch: TorchTrainingBatch) -> Tensor:
         """Losses ``(P,)`` of a forecast ``(B, H, C, P)`` on parts of a batch that validates."""
-        output = PLModuleOutput(prediction=forecast)
-        self._compute_loss(output, batch.future_target, self.val_criterion, batch.sample_weight)
-        return self.losses_of_parts
+        size = -(-len(forecast) // PARTS)
+        losses = []
+        for first in range(0, len(forecast), size):
+            some = slice(first, first + size)
+            output = PLModuleOutput(prediction=forecast[some])
+            weight = None if batch.sample_weight is None else batch.sample_weight[some]
+            target = batch.future_target[some]
+            losses.append(self._compute_loss(output, target, self.val_criterion, weight))
+        return torch.stack(losses)
 
 
 def make_network(model: TorchForecastingModel) -> PLForecastingModule:

@@ -166,7 +166,7 @@ RECIPE = "test_training_recipe.py"
 replace(
     50,
     "all of a gain kept, whatever its error",
-    f"{RECIPE}::test_the_network_gets_the_share_that_its_gain_has_earned",
+    f"{RECIPE}::test_a_change_is_kept_to_the_share_that_its_gain_has_earned",
     "return gain**2 / (gain**2 + error**2)",
     "return 1.0",
 )
@@ -285,8 +285,8 @@ replace(
     59,
     "a network that learns what the start leaves",
     "test_network_share.py::test_the_start_has_no_say_in_what_the_network_learns",
-    "return self.of_network(inputs)",
-    "return self._forecast(inputs, self._run)",
+    "self.of_network(inputs) if learns",
+    "self._forecast(inputs, self._run) if learns",
 )
 replace(
     79,
@@ -368,7 +368,7 @@ replace(
 replace(
     99,
     "windows that share their steps count one by one",
-    "test_training_recipe.py::test_the_network_gets_the_share_that_its_gain_has_earned",
+    "test_training_recipe.py::test_a_change_is_kept_to_the_share_that_its_gain_has_earned",
     "math.sqrt(min(len(gains), max(1.0, num_apart)))",
     "math.sqrt(len(gains))",
 )
@@ -376,6 +376,6 @@ replace(
     100,
     "effects learn from the windows that judge them",
     "test_darts_held_back.py::test_a_start_does_not_learn_what_judges_it_until_it_is_judged",
-    "found = self._fit_start(whole=not is_weighed)",
+    "found = self._fit_start(whole=not self.trainer.max_epochs)",
     "found = self._fit_start(whole=True)",
 )

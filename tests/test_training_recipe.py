@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,13 +12,14 @@ from darts.utils.data import SequentialTorchTrainingDataset
 from darts.utils.likelihood_models.torch import QuantileRegression
 from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import Callback, EarlyStopping
-from pytorch_lightning.strategies import SingleDeviceStrategy
 from torch.utils.data import DataLoader
 
 from informer_forecaster import InformerModel
 from informer_forecaster._training.best_weights import KeepBestWeights, Validated
-from informer_forecaster._training.gains import windows_apart
+from informer_forecaster._training.gains import earned_share, windows_apart
 from informer_forecaster._training.recipe import fuse_on_a_cpu
+from informer_forecaster._training.share import SHARES
+from informer_forecaster.adapters import _darts_module
 from informer_forecaster.adapters._darts_series import SomeWindows
 
 QUIET = {
@@ -73,11 +73,14 @@ def test_training_stops_early_and_keeps_the_best_weights(tiny_model, waves, chos
         assert torch.equal(value, seen.weights[best][name]), name
 
 
-def test_the_linear_start_is_kept_where_no_epoch_is_better(tiny_model, waves):
+def test_the_linear_start_forecasts_alone_where_the_network_brings_nothing(tiny_model, waves):
     """On little data the network may learn nothing that holds on the validation series."""
     model, seen = fit(tiny_model, waves, n_epochs=20, optimizer_kwargs={"lr": 1.0})
-    assert len(seen.losses) == 5  # the start is no epoch, and callbacks of the user see none
-    assert not model.model.network.projection.weight.any()
+    best = seen.losses.index(min(seen.losses))
+    assert len(seen.losses) == best + 1 + 5  # the start is no epoch, and callbacks see none
+    assert model.model.share == 0
+    start, _ = fit(tiny_model, waves, n_epochs=0)
+    assert model.predict(4, waves()) == start.predict(4, waves())
 
 
 @pytest.mark.parametrize("options", [{}, {"lookback_skip": False}])
@@ -93,51 +96,30 @@ def test_what_a_later_training_begins_with_competes_too(tiny_model, waves, optio
 @pytest.mark.parametrize(
     ("gains", "apart", "share"),
     [
-        ([1, 1, 1, 1, 1, 1, 1, 1, 1, 1], 10, 1.0),
-        ([9, 9, -8, -8, 9, 9, -8, -8, 9, 9], 10, 2.2**2 / (2.2**2 + 86.7 / 5)),
+        ([1, 1, 1, 1, 1], 10, 1.0),
+        ([9, -8, 9, -8, 9], 10, 2.2**2 / (2.2**2 + 86.7 / 5)),
         ([1, 2, 3, 4, 5], 100, 9 / (9 + 2.5 / 5)),
         ([1, 2, 3, 4, 5], 2, 9 / (9 + 2.5 / 2)),  # five stretches of windows that overlap
         ([-1, -2, -3, -4, 5], 100, 0.0),
         ([3], 1, 0.5),  # one window cannot tell
     ],
 )
-@pytest.mark.parametrize("has_network", [False, True])
-def test_the_network_gets_the_share_that_its_gain_has_earned(
-    tiny_model, waves, gains, apart, share, has_network
-):
+def test_a_change_is_kept_to_the_share_that_its_gain_has_earned(gains, apart, share):
     """A lower loss on one stretch of the validation part is no promise for the next.
 
     Windows that share their steps ahead err alike, and are no more than one of them.
-
-    From a linear start the last layer goes a part of the way; between two networks there is none,
-    and the one of the lower loss is kept.
     """
-    model = tiny_model().fit(waves())
-    keeper = KeepBestWeights(2)
-    before = {k: v.clone() for k, v in model.model.state_dict().items()}
-    last = [name for name in before if "network.projection" in name]
-    before.update({name: torch.full_like(before[name], float(has_network)) for name in last})
-    learnt = dict(model.model.named_parameters())
-    after = {k: v + 1 if k in learnt else v for k, v in before.items()}
-    keeper.start = Validated(before, torch.zeros(len(gains)), 0)
-    keeper.best = Validated(after, -torch.tensor(gains, dtype=torch.float64), 1)
-    keeper.num_validations, keeper.measure = 1, torch.tensor([float(apart), 1.0])
-    files = {"is_global_zero": True, "checkpoint_callbacks": []}
-    trainer = SimpleNamespace(val_dataloaders=[1], strategy=SingleDeviceStrategy(), **files)
-    keeper.on_train_end(trainer, model.model)
-    kept = model.model.state_dict()
-    if has_network:
-        wrong = [name for name, value in kept.items() if not value.equal(after[name])]
-        assert wrong == []
-    else:
-        for name in ("network.projection.bias", "network.lookback_skip.weight"):
-            torch.testing.assert_close(kept[name], before[name] + share, rtol=0, atol=2e-3)
+    assert earned_share(torch.tensor(gains, dtype=torch.float64), apart) == pytest.approx(share)
 
 
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("likelihood", [None, QuantileRegression([0.1, 0.5, 0.9])])
-def test_parts_of_a_batch_lose_what_the_batch_loses(tiny_model, waves, weighted, likelihood):
-    """The network is kept for the loss that the user chose, not for another one."""
+def test_parts_of_a_batch_lose_what_the_batch_loses(
+    tiny_model, waves, monkeypatch, weighted, likelihood
+):
+    """The share is chosen for the loss that the user chose, not for another one."""
+    told = []
+    monkeypatch.setattr(_darts_module, "agreed_share", lambda *given: told.append(given[0]) or 0.5)
     loss = {"likelihood": likelihood} if likelihood else {"loss_fn": torch.nn.L1Loss()}
     model = tiny_model(n_epochs=1, batch_size=16, **loss)
     series = waves()
@@ -145,7 +127,8 @@ def test_parts_of_a_batch_lose_what_the_batch_loses(tiny_model, waves, weighted,
     given = {"sample_weight": weight, "val_sample_weight": weight} if weighted else {}
     validating = series[-(model.input_chunk_length + model.output_chunk_length + 15) :]
     model.fit(series, val_series=validating, **given)
-    parts = model.model.losses_of_parts
+    (losses,) = told
+    parts = losses[:, SHARES.index(1.0)]  # of the network alone, by which an epoch is judged
     assert parts.shape == (8,)
     assert parts.std() > 0
     logged = model.trainer.callback_metrics["val_loss"]
@@ -218,17 +201,15 @@ def as_file(state):
 def test_early_stopping_goes_on_from_its_state():
     """A resumed training must not forget its best weights."""
     first, second = KeepBestWeights(2), KeepBestWeights(2)
-    first.start = Validated({"a": torch.zeros(1)}, torch.tensor([0.7]), 0)
-    first.best = Validated({"a": torch.ones(1)}, torch.tensor([0.5]), 3)
+    first.best = Validated({"a": torch.ones(1)}, 3)
     first.best_score = torch.tensor(0.5)
     state = torch.load(io.BytesIO(as_file(first.state_dict())), weights_only=True)
     second.load_state_dict(state)
-    assert (second.start, second.best) == (first.start, first.best)
-    assert second.best.epoch == 3
+    assert second.best == first.best
     assert float(second.best_score) == 0.5
     third = KeepBestWeights(2)
     third.load_state_dict(KeepBestWeights(2).state_dict())
-    assert third.start is third.best is None
+    assert third.best is None
 
 
 def test_losses_on_other_validation_data_are_forgotten(tiny_model, waves, tmp_path):
@@ -240,7 +221,6 @@ def test_losses_on_other_validation_data_are_forgotten(tiny_model, waves, tmp_pa
         loaded = InformerModel.load_from_checkpoint(**place, best=False)
         loaded.fit(waves(), val_series=new, epochs=epochs)
         (keeper,) = (c for c in loaded.trainer.callbacks if isinstance(c, KeepBestWeights))
-        assert (keeper.start is None) == is_forgotten
         assert (float(keeper.best_score) > 1.0) == is_forgotten
     assert not all(
         map(torch.equal, loaded.model.state_dict().values(), model.model.state_dict().values())

@@ -13,33 +13,35 @@ from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
 
 from .best_checkpoint import best_scores, update_best_checkpoints
-from .gains import average_stretches, earned_share, windows_apart
 from .windows import are_held_back
-
-# The last layer and the linear map, whose sum is the forecast.
-LAST = ("network.projection.weight", "network.projection.bias")
-LINEAR = ("network.lookback_skip.weight", "network.lookback_skip.bias")
 
 Weights = dict[str, Tensor]
 
 
 class Validated(NamedTuple):
-    """Weights, their losses on parts of the validation windows, and the epochs they took.
-
-    All on the CPU, where a checkpoint is read: a training that goes on compares both.
-    """
+    """Weights on the CPU, where a checkpoint is read, and the epochs that they took."""
 
     weights: Weights
-    losses: Tensor
     epoch: int
+
+
+class Completes(LightningModule):
+    """A module that may have more to do once its best weights are in."""
+
+    def choose_share(self) -> None:
+        """Choose how much the network has to say beside the start."""
+
+    def calibrate(self) -> None:
+        """Calibrate the spread of a forecast."""
+
+    def learn_the_rest(self) -> None:
+        """Learn from the windows that were held back, once they have judged."""
 
 
 class KeepBestWeights(EarlyStopping):
     """Stop when the validation loss has not fallen for some epochs, and keep the best weights.
 
-    Lightning's check before the training validates the weights that it begins with: they compete,
-    but for a start that forecasts alone and is weighed against the network after the training.
-    Better ones are kept to the share that their gain has earned, see :func:`earned_share`.
+    Lightning's check before the training validates the weights that it begins with: they compete.
 
     Parameters
     ----------
@@ -51,14 +53,12 @@ class KeepBestWeights(EarlyStopping):
         # At the end of an epoch there is no loss where no series validates.
         super().__init__("val_loss", patience=patience, check_on_train_epoch_end=False)
         self.best: Validated | None = None
-        self.start: Validated | None = None
         self.has_ended = False
         self.num_validations = 0
         self.measure: Tensor | None = None
         self.scores: dict[str, float] = {}  # of checkpoints that an earlier training wrote
         self._is_resumed = False
-        self._batches: list[tuple[Tensor, Tensor]] = []
-        self._horizon = 1
+        self._batches: list[Tensor] = []
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Ask Lightning to check all of the validation part, not two batches; note the scores."""
@@ -68,20 +68,18 @@ class KeepBestWeights(EarlyStopping):
             self.scores = best_scores(trainer)
 
     def on_validation_batch_end(self, *arguments: Any) -> None:
-        """Note losses, size and values of a batch; the first two arguments: trainer and module."""
-        module, loss, batch = arguments[1:4]
+        """Note size, values and loss of a batch; the first two arguments: trainer and module."""
+        loss, batch = arguments[2:4]
         target = batch.future_target
-        size, self._horizon = target.new_tensor(len(target)), target.shape[1]
-        measure = torch.stack([size, target.abs().sum(), size * loss.detach()])
-        self._batches.append((measure, module.losses_of_parts))
+        size = target.new_tensor(len(target))
+        self._batches.append(torch.stack([size, target.abs().sum(), size * loss.detach()]))
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Compare the validation loss, and copy the weights if none was lower."""
         batches, self._batches = self._batches, []
         if not batches:
             return
-        measures, parts = zip(*batches, strict=True)
-        losses, total = torch.cat(parts).cpu(), torch.stack(measures).sum(0)
+        total = torch.stack(batches).sum(0)
         if trainer.sanity_checking and trainer.ckpt_path is not None:
             return  # a training that goes on has its start in its state
         if trainer.sanity_checking:
@@ -93,27 +91,22 @@ class KeepBestWeights(EarlyStopping):
                     f"training begins with is {float(self.best_score)}. Fill gaps of series, "
                     "covariates and sample weights, and scale what is very large."
                 )
-            self.start = self.best = Validated(_copy(pl_module), losses, 0)
-            if _is_weighed_later(pl_module):
-                # By a share of its own it may gain where by the usual one it loses: epochs of the
-                # network compare with each other, and patience waits for these.
-                self.best_score = torch.full_like(self.best_score, math.inf)
+            self.best = Validated(_copy(pl_module), 0)
             return
         self.num_validations += 1
         measure = trainer.strategy.reduce(total[:2], reduce_op="sum").cpu()
-        self._measure(trainer, measure, losses.shape)
+        self._measure(trainer, measure)
         before = float(self.best_score)
         super().on_validation_end(trainer, pl_module)
         if float(self.best_score) < before:
-            self.best = Validated(_copy(pl_module), losses, trainer.current_epoch + 1)
+            self.best = Validated(_copy(pl_module), trainer.current_epoch + 1)
 
-    def _measure(self, trainer: Trainer, measure: Tensor, parts: torch.Size) -> None:
-        """Forget the losses of a checkpoint that were measured on other validation parts."""
-        known, best = self.measure, self.best
+    def _measure(self, trainer: Trainer, measure: Tensor) -> None:
+        """Forget the loss of a checkpoint that was measured on another validation part."""
+        known = self.measure
         is_known = known is not None and torch.allclose(known, measure, rtol=1e-4)
-        is_known = is_known and (best is None or best.losses.shape == parts)
         if self._is_resumed and not is_known:
-            self.best = self.start = None
+            self.best = None
             self.best_score, self.wait_count = torch.tensor(math.inf), 0
             self.scores = best_scores(trainer)
         self.measure, self._is_resumed = measure, False
@@ -122,10 +115,8 @@ class KeepBestWeights(EarlyStopping):
         """Put the best weights back, if this training validated: it may go on from one that did."""
         self.has_ended = True
         is_best = self._put_best_back(trainer, pl_module)
-        if are_held_back(trainer.val_dataloaders):
-            learn_the_rest = getattr(pl_module, "learn_the_rest", None)
-            if learn_the_rest is not None:
-                learn_the_rest()
+        if isinstance(pl_module, Completes) and are_held_back(trainer.val_dataloaders):
+            pl_module.learn_the_rest()
         if is_best:
             update_best_checkpoints(trainer, pl_module, self.scores)
 
@@ -141,38 +132,20 @@ class KeepBestWeights(EarlyStopping):
                 )
             return False
         pl_module.load_state_dict(self.best.weights)
-        if self.start is not None and self.best.epoch > self.start.epoch:
-            self._give_share(trainer, pl_module, self.start, self.best)
-        if (calibrate := getattr(pl_module, "calibrate", None)) is not None:
-            calibrate()
+        if isinstance(pl_module, Completes):
+            if self.best.epoch:
+                pl_module.choose_share()
+            pl_module.calibrate()
         return True
-
-    def _give_share(
-        self, trainer: Trainer, pl_module: LightningModule, start: Validated, best: Validated
-    ) -> None:
-        """Give the network the share that its gains on the parts of all processes have earned."""
-        assert self.measure is not None
-        apart = windows_apart(trainer.val_dataloaders, int(self.measure[0]), self._horizon)
-        choose = getattr(pl_module, "choose_share", None)
-        if choose is not None and choose(apart):
-            return
-        stretches = average_stretches(start.losses - best.losses).to(pl_module.device)
-        stretches = trainer.strategy.reduce(stretches, reduce_op="mean")
-        share = earned_share(stretches, apart)
-        pl_module.load_state_dict(blend(start.weights, best.weights, share))
 
     def state_dict(self) -> dict[str, Any]:
         """Collect what a training that resumes needs."""
-        validated = {"best": self.best, "start": self.start}
-        tuples = {name: one and tuple(one) for name, one in validated.items()}
         own = {name: getattr(self, name) for name in ("measure", "num_validations", "scores")}
-        return {**super().state_dict(), **tuples, **own}
+        return {**super().state_dict(), "best": self.best and tuple(self.best), **own}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from the state of a checkpoint."""
-        self.best, self.start = (
-            Validated(*state_dict[name]) if state_dict[name] else None for name in ("best", "start")
-        )
+        self.best = Validated(*state_dict["best"]) if state_dict["best"] else None
         self.measure, self._is_resumed = state_dict["measure"], True
         self.num_validations = state_dict["num_validations"]
         self.scores = state_dict.get("scores", {})
@@ -223,24 +196,6 @@ def _copy(module: LightningModule) -> Weights:
     return {name: value.detach().cpu().clone() for name, value in module.state_dict().items()}
 
 
-def _is_weighed_later(module: LightningModule) -> bool:
-    """Whether a share is chosen after the training, and the start has forecast alone so far."""
-    share = getattr(module, "share", None)
-    return share is not None and not bool(share)
-
-
 def are_finite(weights: Mapping[str, Tensor]) -> bool:
     """Whether each number of the weights is finite."""
     return all(bool(value.isfinite().all()) for value in weights.values())
-
-
-def blend(start: Weights, best: Weights, share: float) -> Weights:
-    """Weights whose forecast goes ``share`` of the way from the start to the best ones.
-
-    The last layer and the linear map add up to the forecast. Where a network took part in the
-    start, be it by chance, no weights lie between the two, and no start has merits of its own.
-    """
-    if not set(LAST) <= start.keys() or any(bool(start[name].any()) for name in LAST):
-        return best
-    names = [name for name in (*LAST, *LINEAR) if name in best]
-    return {**best, **{name: torch.lerp(start[name], best[name], share) for name in names}}

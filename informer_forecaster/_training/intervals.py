@@ -25,17 +25,12 @@ def calibrate(
     windows: Iterable[ValidatedBatch],
     reduce: Reduce,
     loader: object,
-    *,
-    were_seen: bool,
 ) -> None:
     """Scale all distances to the median by the factor that forecasts the windows best.
 
-    A forecast is a sum or a mean of last layer and linear map, so the factor goes into both.
+    A forecast is a mean of last layer and linear map, so the factor goes into both.
     """
     factor = best_factor(quantiles, windows, reduce, loader)
-    if were_seen:
-        # Windows that the start was fitted to show less error than new ones will.
-        factor = max(1.0, factor)
     skip, middle = network.lookback_skip, len(quantiles) // 2
     last = [p.unflatten(0, (-1, len(quantiles))) for p in network.projection.parameters()]
     for parameter in [*last, *(() if skip is None else skip.parameters())]:

@@ -12,7 +12,6 @@ from informer_forecaster._network import Informer
 from informer_forecaster._network.lookback_skip import LookbackSkip
 
 from .linear_forecast import LinearForecast
-from .share import usual_share
 
 
 def begin_at(network: Informer, weight: Tensor, bias: Tensor) -> None:
@@ -52,25 +51,6 @@ def move_start(skip: LookbackSkip, found: LinearForecast, num_moved: int) -> Non
         for parameter, before, after in zip((skip.weight, skip.bias), old, new, strict=True):
             parameter.copy_(before)
             parameter[:, :num_moved] += after.unsqueeze(1) - before[:, middle : middle + 1]
-
-
-def leave_to_network(network: Informer, num_steps: float) -> None:
-    """Let a network learn a part of its linear map anew, and more than that on the way.
-
-    The whole map leaves nothing that a linear function explains, and what a network learns first is
-    nearly linear. Beside half of it, the network learns the other half, and then goes on. A short
-    training could not learn as much, and is left less of it.
-
-    Parameters
-    ----------
-    network : Informer
-        At the beginning of a training.
-    num_steps : float
-        Steps of the optimizer that will follow.
-    """
-    assert network.lookback_skip is not None
-    with torch.no_grad():
-        network.lookback_skip.weight.mul_(1 - usual_share(num_steps))
 
 
 def start_parameters(

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
-from pytorch_lightning import Callback, LightningModule
+from pytorch_lightning import Callback
 from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.plugins import DoublePrecision
 from pytorch_lightning.trainer.states import TrainerFn
@@ -16,7 +16,7 @@ from torch.optim.lr_scheduler import ExponentialLR, LambdaLR
 
 from informer_forecaster._checks import Arguments
 
-from .best_weights import FiniteWeights, KeepBestWeights
+from .best_weights import Completes, FiniteWeights, KeepBestWeights
 from .defaults import Patience, enough_patience
 
 WARM_UP_STEPS = 100  # at most; never more than a tenth of all steps
@@ -37,7 +37,7 @@ PAPER: Arguments = {
 }
 
 
-class TrainingRecipe(LightningModule):
+class TrainingRecipe(Completes):
     """Schedule, clipping, early stopping and random numbers of a training.
 
     Parameters
@@ -104,17 +104,6 @@ class TrainingRecipe(LightningModule):
             if isinstance(keeper, KeepBestWeights) and keeper.best is not None:
                 progress: Any = self.trainer.fit_loop.epoch_progress.current
                 progress.processed = progress.completed = keeper.best.epoch
-
-    @property
-    def will_keep_best_weights(self) -> bool:
-        """Whether the start was validated, an epoch will be, and the better one is kept."""
-        trainer: Any = self.trainer
-        keepers = [each for each in trainer.callbacks if isinstance(each, KeepBestWeights)]
-        # Lightning's check before the training tells whether there is anything to validate.
-        if all(each.start is None for each in keepers):
-            return False
-        num_batches = trainer.estimated_stepping_batches * trainer.accumulate_grad_batches
-        return bool(num_batches >= trainer.val_check_batch * (trainer.check_val_every_n_epoch or 1))
 
     @contextmanager
     def judging(self) -> Iterator[None]:
