@@ -130,10 +130,12 @@ class _InformerModule(TrainingRecipe, Forecasts):
         return Windows(fold, inputs, batch.future_target, batch.sample_weight)
 
     def on_train_start(self) -> None:
-        """Give the network its share, once Lightning has validated the start alone."""
+        """Give the network the share that it keeps where nothing validates."""
         super().on_train_start()
-        if self.share is not None and not self.share:
-            self.share.fill_(usual_share(self.trainer.estimated_stepping_batches))
+        skip = self.network.lookback_skip
+        if self.share is not None and skip is not None and not self.share:
+            steps = self.trainer.estimated_stepping_batches
+            self.share.fill_(1.0 if skip.is_zero else usual_share(steps))
 
     # The share of the network and the width of quantiles, once the best weights are in
 
@@ -153,7 +155,9 @@ class _InformerModule(TrainingRecipe, Forecasts):
                 count, horizon = count + len(batch.future_target), batch.future_target.shape[1]
         count = int(self.add_up(losses[0].new_tensor(count)))
         apart = windows_apart(self.trainer.val_dataloaders, count, horizon)
-        self.share.fill_(agreed_share(torch.cat(losses), apart, self.add_up))
+        are_errors = not isinstance(self.likelihood, tuple(LOCATION_SCALE))
+        share = agreed_share(torch.cat(losses), apart, self.add_up, are_errors=are_errors)
+        self.share.fill_(share)
 
     def calibrate(self) -> None:
         """Scale all distances to the median by the factor that forecasts best."""

@@ -183,10 +183,10 @@ class InformerModel(LoadsWeights, SavedWholeModel):
             Whether to add a linear map from the look-back window to the output. With point
             forecasts, quantiles and the likelihoods that have a location and a scale, the first
             `fit` sets it by ridge regression on the training windows, one map for all components
-            or their own, by cross-validation. The network learns half of the map anew and what it
-            leaves; with future covariates, the whole series, and the forecast is a mean of both.
-            With other likelihoods the map is trained. Of more than 1024 steps, fewer of many
-            components, the older ones are pooled. Default: ``True``.
+            or their own, by cross-validation. The network learns the series by itself, and the
+            forecast is a mean of both, by the share with which the windows that validate are
+            forecast best. With other likelihoods the map is trained. Of more than 1024 steps, fewer
+            of many components, the older ones are pooled. Default: ``True``.
         decoder_causal
             Whether the decoder's self-attention is masked, as in the paper. Default: ``True``.
         padding_mode
@@ -214,10 +214,10 @@ class InformerModel(LoadsWeights, SavedWholeModel):
             series all the same: scale series whose deviation is far below 1. Default: ``None``.
         early_stopping_patience
             Epochs (validations, where you set another interval for them) without a lower validation
-            loss after which `fit` stops and goes back to the best weights, those that it began with
-            included; with future covariates the start is weighed after the training. Without a
-            `val_series` the last eighth of the windows of each series validates, if enough others
-            are left: the network does not learn from them, the linear forecast and the effects do.
+            loss of the network after which `fit` stops and goes back to its best weights; then it
+            is weighed against the linear forecast. Without a `val_series` the last eighth of the
+            windows of each series validates, if enough others are left: the network does not learn
+            from them, the linear forecast and the effects do.
             ``None`` to train all epochs on all windows and keep the last weights. ``"auto"`` is 5,
             or a quarter of the epochs where this is more. An ``EarlyStopping`` among your callbacks
             takes its place. Default: ``"auto"``.
