@@ -1,4 +1,4 @@
-"""Where future covariates are given: a mean of the network and its start, weighed by validation."""
+"""A forecast is a mean of the network and its start, weighed by validation."""
 
 from __future__ import annotations
 
@@ -41,6 +41,26 @@ def test_the_network_forecasts_what_the_start_cannot(tiny_model):
     )  # fmt: skip
     errors = [(one - series.slice_intersect(one)).values() for one in forecasts]
     assert np.abs(errors).mean() < 2.0  # 5 is that of any linear forecast
+
+
+def test_without_covariates_too(tiny_model):
+    """A logistic map: each value follows from the one before, by no line."""
+    values = [0.3]
+    for _ in range(599):
+        values.append(3.9 * values[-1] * (1 - values[-1]))
+    series = TimeSeries.from_values(np.array(values, dtype=np.float32))
+    errors = {}
+    for epochs in (0, 60):
+        model = tiny_model(
+            4, 1, n_epochs=epochs, trainer=WHOLE, dropout=0.0, optimizer_kwargs={"lr": 1e-2}
+        )
+        model.fit(series[:400], val_series=series[400:500])
+        forecasts = model.historical_forecasts(
+            series, start=500, start_format="position", retrain=False, forecast_horizon=1
+        )
+        errors[epochs] = np.square((forecasts - series.slice_intersect(forecasts)).values()).mean()
+    assert model.model.share > 0.9
+    assert errors[60] < 0.1 * errors[0]
 
 
 def test_patience_waits_for_the_network_alone(tiny_model):
@@ -109,6 +129,13 @@ def test_a_network_that_nothing_validates_has_a_share_of_its_steps(tiny_model, w
     assert model.model.share == pytest.approx(0.5 * 2 / 500)
 
 
+def test_a_network_without_a_start_forecasts_alone(tiny_model, waves, monkeypatch):
+    """No regression fits a single window; half of nothing would be half of each forecast."""
+    monkeypatch.setattr(_darts_module, "fit_start", lambda *_, **__: None)
+    model = tiny_model(early_stopping_patience=None).fit(waves(60))
+    assert model.model.share == 1
+
+
 def test_every_file_keeps_the_share(tiny_model, waves, reloaded):
     known = waves(70, 2, seed=1)
     model = tiny_model(early_stopping_patience=None).fit(waves(60), future_covariates=known)
@@ -136,6 +163,18 @@ def test_a_share_goes_as_far_as_stretches_agree(best_of_each, agreed, weights):
     losses = torch.tensor(weights).unsqueeze(1) * ways.square()
     found = agreed_share(losses, 1e9, lambda sums: sums)
     assert found == pytest.approx(agreed, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("left", "are_errors", "trust"),
+    [(0.3, True, 12 / 14), (0.01, True, 12 / 12.2), (0.01, False, 12 / 14), (-0.3, True, 12 / 14)],
+)
+def test_where_next_to_no_error_is_left_the_network_is_trusted(left, are_errors, trust):
+    """A tenth of the start would be nearly all of the error. A log-likelihood has no zero."""
+    away = 1 - torch.tensor(SHARES, dtype=torch.float64)
+    losses = (left + (1 - left) * away.square()).expand(5, 17)
+    found = agreed_share(losses, 13, lambda sums: sums, are_errors=are_errors)
+    assert found == pytest.approx(trust, rel=1e-6)
 
 
 def test_the_share_is_that_of_the_lowest_loss_of_all():
