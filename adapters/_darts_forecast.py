@@ -58,7 +58,7 @@ class Forecasts(TellsLosses):
         self.components = ComponentLags(self.network.config) if reads_others else None
         self.register_load_state_dict_pre_hook(exist_as_in_file)
         if skip is not None and self.has_start:
-            # Least squares sets it. Trained along, it follows the noise of the gradient.
+            # Least squares sets it, and the network learns without it.
             skip.requires_grad_(False)
         # Of the network in a forecast beside the start.
         self.register_buffer("share", torch.zeros(()) if self.has_start else None)

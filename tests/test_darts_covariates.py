@@ -158,6 +158,7 @@ def test_an_independent_component_has_its_own_static_covariates(tiny_model, wave
     # Two steps of training are enough at this rate.
     rate = {"optimizer_kwargs": {"lr": 1e-2}, "early_stopping_patience": None}
     model = tiny_model(channel_independent=True, **norm, **rate).fit(series)
+    model.model.share.fill_(1.0)  # the start reads none
     forecast = model.predict(4).values()
     assert not np.allclose(forecast[:, 0], forecast[:, 1])
     swapped = twice.with_static_covariates(pd.DataFrame({"kind": [2.0, 1.0]}))

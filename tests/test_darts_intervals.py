@@ -34,7 +34,7 @@ def quantiles_of(model, series):
 @pytest.mark.parametrize("size", [0.5, 1.0, 2.0])
 def test_intervals_fit_the_validation_series(tiny_model, noise, monkeypatch, size):
     """Its noise is half, the same and twice that of the training; medians stay."""
-    monkeypatch.setattr(_darts_module, "agreed_share", lambda *_: 0.0)  # the start alone
+    monkeypatch.setattr(_darts_module, "agreed_share", lambda *_, **__: 0.0)  # the start alone
     series, window = noise(1.0), noise(1.0, 8, seed=2)
     # In the units of the series, not in those of each window.
     given = {"likelihood": QuantileRegression(QUANTILES), "use_reversible_instance_norm": False}

@@ -142,6 +142,7 @@ def test_shares_count_every_input_once(explained):
 def test_static_covariates_count_against_the_mean_of_the_background(tiny_model, waves):
     series = [waves(40, 1, static=pd.DataFrame({"size": [size]})) for size in (1.0, 3.0)]
     model = tiny_model().fit(series)
+    model.model.share.fill_(0.5)  # the start reads none
     both = InformerExplainer(model, series).explain()
     first, second = (table.loc["all", "size_statcov"] for table in both.get_static_importance())
     assert first * second < 0, "one lies below the mean and the other above it"

@@ -121,7 +121,9 @@ DAMAGES = {
             lambda c: c["arguments"].update(
                 input_chunk_length=10**12, lookback_skip=False, patch_length=1
             ),
-            lambda w: [w.pop(name) for name in list(w) if "lookback_skip" in name],
+            lambda w: [
+                w.pop(name) for name in list(w) if "lookback_skip" in name or name == "share"
+            ],
         ),
         "position code is too large",
     ),

@@ -119,7 +119,9 @@ def test_parts_of_a_batch_lose_what_the_batch_loses(
 ):
     """The share is chosen for the loss that the user chose, not for another one."""
     told = []
-    monkeypatch.setattr(_darts_module, "agreed_share", lambda *given: told.append(given[0]) or 0.5)
+    monkeypatch.setattr(
+        _darts_module, "agreed_share", lambda losses, *_, **__: told.append(losses) or 0.5
+    )
     loss = {"likelihood": likelihood} if likelihood else {"loss_fn": torch.nn.L1Loss()}
     model = tiny_model(n_epochs=1, batch_size=16, **loss)
     series = waves()

@@ -15,7 +15,7 @@ from .linear_forecast import LinearForecast
 
 
 def begin_at(network: Informer, weight: Tensor, bias: Tensor) -> None:
-    """Let a network forecast by its linear map alone, until it has learnt what to add.
+    """Set the linear map of a network, which forecasts the level of a window until it has learnt.
 
     Parameters
     ----------
