@@ -155,9 +155,9 @@ class _InformerModule(TrainingRecipe, Forecasts):
                 count, horizon = count + len(batch.future_target), batch.future_target.shape[1]
         count = int(self.add_up(losses[0].new_tensor(count)))
         apart = windows_apart(self.trainer.val_dataloaders, count, horizon)
-        are_errors = not isinstance(self.likelihood, tuple(LOCATION_SCALE))
-        share = agreed_share(torch.cat(losses), apart, self.add_up, are_errors=are_errors)
-        self.share.fill_(share)
+        degrees = {QuantileRegression: 1, **dict.fromkeys(LOCATION_SCALE, 0)}
+        degree = next((n for cls, n in degrees.items() if isinstance(self.likelihood, cls)), 2)
+        self.share.fill_(agreed_share(torch.cat(losses), apart, self.add_up, degree))
 
     def calibrate(self) -> None:
         """Scale all distances to the median by the factor that forecasts best."""

@@ -166,15 +166,28 @@ def test_a_share_goes_as_far_as_stretches_agree(best_of_each, agreed, weights):
 
 
 @pytest.mark.parametrize(
-    ("left", "are_errors", "trust"),
-    [(0.3, True, 12 / 14), (0.01, True, 12 / 12.2), (0.01, False, 12 / 14), (-0.3, True, 12 / 14)],
+    ("left", "expected"),
+    [
+        (0.3, 12 / 14),
+        (0.01, 12 / 12.2),  # a tenth of the start would be nearly all of the error
+        (0.95, 12 / 31),  # a gain of a twentieth is soon one of chance
+    ],
 )
-def test_where_next_to_no_error_is_left_the_network_is_trusted(left, are_errors, trust):
-    """A tenth of the start would be nearly all of the error. A log-likelihood has no zero."""
+@pytest.mark.parametrize("degree", [2, 1, 0])
+def test_a_network_is_trusted_as_far_as_it_gains(left, expected, degree):
+    """By the squared error that is left, whatever the loss, and in each unit of the series."""
     away = 1 - torch.tensor(SHARES, dtype=torch.float64)
-    losses = (left + (1 - left) * away.square()).expand(5, 17)
-    found = agreed_share(losses, 13, lambda sums: sums, are_errors=are_errors)
-    assert found == pytest.approx(trust, rel=1e-6)
+    errors = left + (1 - left) * away.square()
+    for unit in (1.0, 100.0):
+        scaled = errors * unit**2
+        losses = {2: scaled, 1: scaled.sqrt(), 0: 0.5 * scaled.log()}[degree]
+        found = agreed_share(losses.expand(5, 17), 13, lambda sums: sums, degree)
+        assert found == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_loss_below_zero_tells_no_share_of_an_error():
+    losses = (torch.tensor(SHARES) - 1).square().expand(5, 17) - 3
+    assert agreed_share(losses, 13, lambda sums: sums) == pytest.approx(12 / 14)
 
 
 def test_the_share_is_that_of_the_lowest_loss_of_all():
