@@ -139,6 +139,7 @@ def test_8_the_instance_norm_covers_the_start_token(seed: int) -> None:
     model.fit(series)
     # It begins at zero, and an epoch leaves it so small that nothing before it shows.
     torch.nn.init.normal_(model.model.network.projection.weight)
+    model.model.share.fill_(1.0)
     plain = model.predict(10, series).values()
     for scale, level in ((40.0, 700.0), (1e-3, 0.0), (1e-3, 0.5)):
         moved = model.predict(10, series * scale + level).values()

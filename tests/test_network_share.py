@@ -122,8 +122,9 @@ def test_the_start_has_no_say_in_what_the_network_learns(tiny_model, waves, monk
             assert torch.equal(value, other.model.network.get_parameter(name)), name
 
 
-def test_a_network_that_nothing_validates_has_a_share_of_its_steps(tiny_model, waves):
+def test_a_network_that_nothing_validates_has_a_share_of_its_steps(tiny_model, waves, monkeypatch):
     """Half after 500 steps; after two it has learnt next to nothing."""
+    monkeypatch.setattr(share_module, "STEPS_TO_LEARN", 500)
     known = waves(70, 2, seed=1)
     model = tiny_model(early_stopping_patience=None).fit(waves(60), future_covariates=known)
     assert model.model.share == pytest.approx(0.5 * 2 / 500)
