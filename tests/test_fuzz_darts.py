@@ -164,7 +164,7 @@ def spoiled(case):
     return part, covariates
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def survives(tiny_model, time_limit, refused_by_us):
     """Fit and forecast a case, which must succeed, or be refused for a reason."""
 
@@ -209,7 +209,7 @@ def test_any_of_many_series_is_forecast_or_refused(survives, case):
     survives(case)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def takes(tiny_model, waves, time_limit, refused_by_us):
     """Give the constructor one value: the model that it makes must forecast."""
 

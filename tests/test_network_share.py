@@ -10,7 +10,7 @@ from darts import TimeSeries
 from darts.utils.likelihood_models.torch import GaussianLikelihood, QuantileRegression
 
 from informer_forecaster._training import share as share_module
-from informer_forecaster._training.share import SHARES, agreed_share
+from informer_forecaster._training.share import SHARES, agreed_share, trust
 from informer_forecaster.adapters import _darts_module
 
 WHOLE = {"limit_train_batches": None}
@@ -184,6 +184,15 @@ def test_a_network_is_trusted_as_far_as_it_gains(left, expected, degree):
         losses = {2: scaled, 1: scaled.sqrt(), 0: 0.5 * scaled.log()}[degree]
         found = agreed_share(losses.expand(5, 17), 13, lambda sums: sums, degree)
         assert found == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("left", "num_apart", "expected"),
+    [(0.0, 1.0, 0.0), (0.0, 13.0, 1.0), (1.0, 13.0, 0.0), (float("nan"), 13.0, 0.0)],
+)
+def test_trust_at_the_ends_of_what_can_be_left(left, num_apart, expected):
+    """A log-likelihood may fall so far that nothing is left; a single window says nothing of it."""
+    assert trust(left, num_apart) == expected
 
 
 def test_a_loss_below_zero_tells_no_share_of_an_error():

@@ -91,7 +91,7 @@ def trust(left: float, num_apart: float) -> float:
     >>> [round(trust(left, 9), 2) for left in (0.01, 0.5, 0.8, 0.95, 1.0)]
     [0.98, 0.8, 0.67, 0.3, 0.0]
     """
-    if left >= 1:
+    if num_apart <= 1 or not left < 1:  # nor a number
         return 0.0
     doubt = max(2 * min(1.0, left / LITTLE), left / (1 - left))
     return (num_apart - 1) / (num_apart - 1 + doubt)
