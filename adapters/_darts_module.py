@@ -153,11 +153,13 @@ class _InformerModule(TrainingRecipe, Forecasts):
                 parts = [self.losses_of(torch.lerp(*both, share), batch) for share in SHARES]
                 losses.append(torch.stack(parts, dim=1))
                 count, horizon = count + len(batch.future_target), batch.future_target.shape[1]
-        count = int(self.add_up(losses[0].new_tensor(count)))
+        told = torch.cat(losses)
+        told = told.to(torch.promote_types(told.dtype, torch.float32))  # half counts to 2048
+        count = int(self.add_up(told.new_tensor(count)))
         apart = windows_apart(self.trainer.val_dataloaders, count, horizon)
         degrees = {QuantileRegression: 1, **dict.fromkeys(LOCATION_SCALE, 0)}
         degree = next((n for cls, n in degrees.items() if isinstance(self.likelihood, cls)), 2)
-        self.share.fill_(agreed_share(torch.cat(losses), apart, self.add_up, degree))
+        self.share.fill_(agreed_share(told, apart, self.add_up, degree))
 
     def calibrate(self) -> None:
         """Scale all distances to the median by the factor that forecasts best."""
