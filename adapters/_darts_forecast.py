@@ -19,7 +19,7 @@ from informer_forecaster._network.effects import CovariateEffects
 from informer_forecaster._network.inputs import Inputs
 from informer_forecaster._training.parameters import invert_softplus
 
-from ._darts_likelihoods import LOCATION_SCALE, keep_above_zero, moves_with_the_series
+from ._darts_likelihoods import keep_above_zero, moves_with_the_series, unit_scale
 from ._darts_private import TellsLosses
 
 NETWORK_FIELDS = ARCHITECTURE | DATA_FIELDS
@@ -134,7 +134,7 @@ class Forecasts(TellsLosses):
 
     def _move(self, forecast: torch.Tensor, effects: torch.Tensor) -> torch.Tensor:
         """Move the parameters ``(B, H, C, P)`` by the effects ``(B, H, C, 1)``."""
-        if not isinstance(self.likelihood, tuple(LOCATION_SCALE)):
+        if unit_scale(self.likelihood) is None:
             return forecast + effects
         return torch.cat([forecast[..., :1] + effects, forecast[..., 1:]], dim=3)
 
@@ -171,7 +171,7 @@ class Forecasts(TellsLosses):
         """Undo the instance norm in the parameters ``(B, H, C, P)`` of the likelihood."""
         if self.rin is None:
             return forecast
-        if not isinstance(self.likelihood, tuple(LOCATION_SCALE)):
+        if unit_scale(self.likelihood) is None:
             inverse: torch.Tensor = self.rin.inverse(forecast)
             return inverse
         location = self.rin.inverse(forecast[..., :1])

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any, TypeVar
 
 import torch
 from darts.utils.data.torch_datasets.utils import TorchInferenceBatch, TorchTrainingBatch
-from darts.utils.likelihood_models.torch import QuantileRegression
 
 from informer_forecaster._network.inputs import Inputs
 from informer_forecaster._training.defaults import LEARNING_RATE, WIDTH_OF_RATE
 from informer_forecaster._training.gains import windows_apart
-from informer_forecaster._training.intervals import calibrate
+from informer_forecaster._training.intervals import best_factor, losses_by_factor, scale_intervals
 from informer_forecaster._training.linear_forecast import LinearForecast, SeriesNorm
 from informer_forecaster._training.parameters import begin_at, move_start, start_parameters
 from informer_forecaster._training.recipe import TrainingRecipe
@@ -22,7 +21,7 @@ from informer_forecaster._training.start import fit_start
 from informer_forecaster._training.windows import TrainingWindows, Windows
 
 from ._darts_forecast import Forecasts
-from ._darts_likelihoods import LOCATION_SCALE
+from ._darts_likelihoods import loss_degree, unit_scale
 
 Batch = TypeVar("Batch", TorchTrainingBatch, TorchInferenceBatch)
 
@@ -86,9 +85,8 @@ class _InformerModule(TrainingRecipe, Forecasts):
         # What a network is weighed against may not have seen the windows that judge both.
         found = self._fit_start(whole=not self.trainer.max_epochs)
         if found is not None:
-            shares = LOCATION_SCALE.items()
-            share = next((s for cls, s in shares if isinstance(self.likelihood, cls)), None)
-            begin_at(self.network, *start_parameters(found, self._quantiles, share))
+            scale = unit_scale(self.likelihood)
+            begin_at(self.network, *start_parameters(found, self._quantiles, scale))
             self._begins = True
 
     def learn_the_rest(self) -> None:
@@ -146,31 +144,43 @@ class _InformerModule(TrainingRecipe, Forecasts):
         """
         if self.share is None:
             return
+
+        def by_shares(inputs: Inputs, batch: TorchTrainingBatch) -> torch.Tensor:
+            both = self.of_start(inputs), self.of_network(inputs)
+            parts = [self.losses_of(torch.lerp(*both, share), batch) for share in SHARES]
+            return torch.stack(parts, dim=1)
+
+        losses, num_apart = self._judge(by_shares)
+        degree = loss_degree(self.likelihood)
+        self.share.fill_(agreed_share(losses, num_apart, self.add_up, degree))
+
+    def calibrate(self) -> None:
+        """Scale all distances to the median by the factor that forecasts best."""
+        quantiles = self._quantiles
+        if quantiles is None:
+            return
+
+        def by_factors(inputs: Inputs, batch: TorchTrainingBatch) -> torch.Tensor:
+            forecast = self.forecast(inputs)
+            return losses_by_factor(quantiles, forecast, batch.future_target, batch.sample_weight)
+
+        losses, num_apart = self._judge(by_factors)
+        factor = best_factor(losses, num_apart, self.add_up)
+        scale_intervals(self.network, len(quantiles), factor)
+
+    def _judge(
+        self, losses_of: Callable[[Inputs, TorchTrainingBatch], torch.Tensor]
+    ) -> tuple[torch.Tensor, float]:
+        """Losses on the windows that validate, and how many of these have no steps in common."""
         losses, count, horizon = [], 0, 1
         with self.judging():
             for inputs, batch in self._validating():
-                both = self.of_start(inputs), self.of_network(inputs)
-                parts = [self.losses_of(torch.lerp(*both, share), batch) for share in SHARES]
-                losses.append(torch.stack(parts, dim=1))
+                losses.append(losses_of(inputs, batch))
                 count, horizon = count + len(batch.future_target), batch.future_target.shape[1]
         told = torch.cat(losses)
         told = told.to(torch.promote_types(told.dtype, torch.float32))  # half counts to 2048
         count = int(self.add_up(told.new_tensor(count)))
-        apart = windows_apart(self.trainer.val_dataloaders, count, horizon)
-        degrees = {QuantileRegression: 1, **dict.fromkeys(LOCATION_SCALE, 0)}
-        degree = next((n for cls, n in degrees.items() if isinstance(self.likelihood, cls)), 2)
-        self.share.fill_(agreed_share(told, apart, self.add_up, degree))
-
-    def calibrate(self) -> None:
-        """Scale all distances to the median by the factor that forecasts best."""
-        if isinstance(self.likelihood, QuantileRegression):
-            with self.judging():
-                windows = (
-                    (self.forecast(inputs), batch.future_target, batch.sample_weight)
-                    for inputs, batch in self._validating()
-                )
-                loader, quantiles = self.trainer.val_dataloaders, self.likelihood.quantiles
-                calibrate(self.network, quantiles, windows, self.add_up, loader)
+        return told, windows_apart(self.trainer.val_dataloaders, count, horizon)
 
     def _validating(self) -> Iterator[tuple[Inputs, TorchTrainingBatch]]:
         """Batches of the windows that validate."""

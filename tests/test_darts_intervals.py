@@ -8,7 +8,7 @@ import torch
 from darts.utils.likelihood_models.torch import GaussianLikelihood, QuantileRegression
 
 from informer_forecaster._training import intervals
-from informer_forecaster._training.intervals import best_factor
+from informer_forecaster._training.intervals import best_factor, losses_by_factor
 from informer_forecaster.adapters import _darts_module
 
 QUANTILES = [0.1, 0.5, 0.9]
@@ -64,8 +64,8 @@ def test_a_factor_is_taken_as_far_as_its_gain_has_earned(monkeypatch, num_wide, 
     levels, values = [0.1, 0.5, 0.9], torch.randn(500, generator=torch.Generator().manual_seed(0))
     values[:num_wide] *= 4
     forecasts = torch.tensor([-1.28, 0.0, 1.28]).expand(500, 1, 1, 3)
-    windows = [(forecasts, values.view(500, 1, 1), None)]
-    taken = best_factor(levels, windows, lambda sums: sums)
+    losses = losses_by_factor(levels, forecasts, values.view(500, 1, 1))
+    taken = best_factor(losses, len(losses), lambda sums: sums)
     monkeypatch.setattr(intervals, "earned_share", lambda *_: 1.0)
-    best = best_factor(levels, windows, lambda sums: sums)
+    best = best_factor(losses, len(losses), lambda sums: sums)
     assert low < (taken - 1) / (best - 1) <= high

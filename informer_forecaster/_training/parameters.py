@@ -54,7 +54,7 @@ def move_start(skip: LookbackSkip, found: LinearForecast, num_moved: int) -> Non
 
 
 def start_parameters(
-    found: LinearForecast, quantiles: Sequence[float] | None = None, share: float | None = None
+    found: LinearForecast, quantiles: Sequence[float] | None = None, scale: float | None = None
 ) -> tuple[Tensor, Tensor]:
     """Make the parameters of a likelihood from a linear forecast and its error.
 
@@ -64,9 +64,9 @@ def start_parameters(
         Weight ``(C, H, L)``, intercept and error ``(C, H)``.
     quantiles : sequence of float, optional
         Those that are forecast.
-    share : float, optional
-        Of a likelihood of location and scale: its scale where the error is 1. Without either the
-        mean is forecast.
+    scale : float, optional
+        Of a likelihood of location and scale, where the error is 1. Without either the mean is
+        forecast.
 
     Returns
     -------
@@ -78,8 +78,8 @@ def start_parameters(
         probits = torch.tensor([NormalDist().inv_cdf(q) for q in quantiles])
         spread = probits.to(error)[:, None] * error
         return weight.expand(-1, len(probits), -1, -1), intercept + spread
-    if share is not None:
-        raw = invert_softplus((share * error).clamp(min=1e-3))
+    if scale is not None:
+        raw = invert_softplus((scale * error).clamp(min=1e-3))
         return torch.cat([weight, torch.zeros_like(weight)], 1), torch.cat([intercept, raw], 1)
     return weight, intercept
 
