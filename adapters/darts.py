@@ -29,7 +29,7 @@ from informer_forecaster._network import InformerConfig
 from informer_forecaster._network.config import ARCHITECTURE, LENGTHS
 from informer_forecaster._threads import one_at_a_time
 from informer_forecaster._training.defaults import N_EPOCHS, Patience, enough_epochs
-from informer_forecaster._training.recipe import PAPER, stops_by_itself
+from informer_forecaster._training.recipe import PAPER, stoppers_of_the_user
 from informer_forecaster.time_features import FloatArray, TimeFeatures
 
 from ._darts_arguments import check_arguments
@@ -220,7 +220,7 @@ class InformerModel(LoadsWeights, SavedWholeModel):
             from them, the linear forecast and the effects do.
             ``None`` to train all epochs on all windows and keep the last weights. ``"auto"`` is 5,
             or a quarter of the epochs where this is more. An ``EarlyStopping`` among your callbacks
-            takes its place. Default: ``"auto"``.
+            ends the training in its place. Default: ``"auto"``.
         **kwargs
             Optional arguments to initialize the Lightning module, the Lightning trainer, and Darts'
             :class:`TorchForecastingModel`: `loss_fn`, `likelihood`, `torch_metrics`,
@@ -408,18 +408,19 @@ class InformerModel(LoadsWeights, SavedWholeModel):
         callbacks = self.trainer_params.get("callbacks") or []
         if given.get("trainer") is not None:
             callbacks = given["trainer"].callbacks
-        stops = stops_by_itself(self.pl_module_params["early_stopping_patience"], callbacks)
+        keeps_best = self.pl_module_params["early_stopping_patience"] is not None
+        stops = keeps_best and not stoppers_of_the_user(callbacks)
         if stops and given.get("val_dataset") is None:
             given |= hold_back(train_dataset, given.get("dataloader_kwargs"))
-        validates = given.get("val_dataset") is not None
-        if self._chooses_epochs and stops and validates and not given.get("epochs"):
+        keeps_best &= given.get("val_dataset") is not None
+        if self._chooses_epochs and keeps_best and not given.get("epochs"):
             given["epochs"] = enough_epochs(len(given["train_dataset"]), self.batch_size)
-        takes_best = given.get("load_best") and validates
+        takes_best = given.get("load_best") and keeps_best
         if takes_best:
             # The recipe puts the best weights back: Darts need not read them from their file.
-            given["load_best"] = not stops
+            given["load_best"] = False
         super().fit_from_dataset(**given)
-        if takes_best and stops:
+        if takes_best:
             self.model.count_epochs_of_the_best()
         return self
 

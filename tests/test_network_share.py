@@ -8,6 +8,7 @@ import pytest
 import torch
 from darts import TimeSeries
 from darts.utils.likelihood_models.torch import GaussianLikelihood, QuantileRegression
+from pytorch_lightning.callbacks import EarlyStopping
 
 from informer_forecaster._training import share as share_module
 from informer_forecaster._training.share import SHARES, agreed_share, trust
@@ -43,8 +44,15 @@ def test_the_network_forecasts_what_the_start_cannot(tiny_model):
     assert np.abs(errors).mean() < 2.0  # 5 is that of any linear forecast
 
 
-def test_without_covariates_too(tiny_model):
-    """A logistic map: each value follows from the one before, by no line."""
+@pytest.mark.parametrize("ends", ["by itself", "by the user", "never"])
+def test_without_covariates_too(tiny_model, ends):
+    """A logistic map: each value follows from the one before, by no line.
+
+    Whatever ends the training, a series that validates tells how much it has learnt.
+    """
+    stop = EarlyStopping("val_loss", patience=15)
+    never = {"early_stopping_patience": None} if ends == "never" else {}
+    callbacks = {"callbacks": [stop] if ends == "by the user" else []}
     values = [0.3]
     for _ in range(599):
         values.append(3.9 * values[-1] * (1 - values[-1]))
@@ -52,8 +60,9 @@ def test_without_covariates_too(tiny_model):
     errors = {}
     for epochs in (0, 60):
         model = tiny_model(
-            4, 1, n_epochs=epochs, trainer=WHOLE, dropout=0.0, optimizer_kwargs={"lr": 1e-2}
-        )
+            4, 1, n_epochs=epochs, trainer=WHOLE | callbacks, dropout=0.0,
+            optimizer_kwargs={"lr": 1e-2}, **never,
+        )  # fmt: skip
         model.fit(series[:400], val_series=series[400:500])
         forecasts = model.historical_forecasts(
             series, start=500, start_format="position", retrain=False, forecast_horizon=1

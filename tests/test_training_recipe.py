@@ -186,12 +186,24 @@ def test_none_trains_all_epochs_and_keeps_the_last_weights(tiny_model, waves):
     )
 
 
-def test_an_early_stopping_of_the_user_takes_the_place(tiny_model, waves):
+def test_an_early_stopping_of_the_user_ends_the_training(tiny_model, waves):
+    """The best weights are kept all the same."""
     own = EarlyStopping("val_loss", patience=1, min_delta=1e9)
     model, seen = fit(tiny_model, waves, callbacks=[own], n_epochs=8)
     assert len(seen.losses) == 2  # the first is better than infinity
-    stoppers = [c for c in model.trainer.callbacks if isinstance(c, EarlyStopping)]
-    assert stoppers == [own]
+    best = seen.weights[int(np.argmin(seen.losses))]["network.projection.weight"]
+    assert torch.equal(model.model.network.projection.weight, best)
+
+
+def test_the_file_of_the_best_epoch_holds_the_share_that_was_chosen(tiny_model, waves, tmp_path):
+    """Also where an early stopping of the user's ends the training, as Darts' guides have it."""
+    place = {"model_name": "own", "work_dir": str(tmp_path)}
+    own = {"callbacks": [EarlyStopping("val_loss", patience=2)]}
+    model = tiny_model(n_epochs=8, save_checkpoints=True, trainer=own, **place)
+    model.fit(waves(), val_series=waves(seed=1))
+    loaded = InformerModel.load_from_checkpoint(**place, best=True)
+    assert loaded.predict(4, waves()) == model.predict(4, waves())
+    assert loaded.model.share == 0  # waves are linear; a half, if nothing had validated
 
 
 def as_file(state):
@@ -282,6 +294,9 @@ def test_the_gradient_is_clipped_unless_the_trainer_says_otherwise(tiny_model, w
         pytest.param({"n_epochs": 0}, {}, 0, id="also none"),
         pytest.param({}, {"epochs": 2}, 2, id="a number for this training"),
         pytest.param({"early_stopping_patience": None}, {}, 10, id="nothing would stop it"),
+        pytest.param(
+            {"trainer": {"callbacks": [EarlyStopping("val_loss")]}}, {}, 100, id="the user would"
+        ),
     ],
 )
 def test_epochs_that_nobody_chose_are_enough_steps(tiny_model, waves, given, fitted, epochs):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import EarlyStopping
+from pytorch_lightning.trainer.states import TrainerFn
 from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
 
@@ -45,15 +47,15 @@ class KeepBestWeights(EarlyStopping):
 
     Parameters
     ----------
-    patience : int
-        Epochs.
+    patience : int, optional
+        Epochs. None ends no training: a rule of the user's does.
     """
 
-    def __init__(self, patience: int) -> None:
+    def __init__(self, patience: int | None) -> None:
+        endless = sys.maxsize if patience is None else patience
         # At the end of an epoch there is no loss where no series validates.
-        super().__init__("val_loss", patience=patience, check_on_train_epoch_end=False)
+        super().__init__("val_loss", patience=endless, check_on_train_epoch_end=False)
         self.best: Validated | None = None
-        self.has_ended = False
         self.num_validations = 0
         self.measure: Tensor | None = None
         self.scores: dict[str, float] = {}  # of checkpoints that an earlier training wrote
@@ -113,7 +115,6 @@ class KeepBestWeights(EarlyStopping):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Put the best weights back, if this training validated: it may go on from one that did."""
-        self.has_ended = True
         is_best = self._put_best_back(trainer, pl_module)
         if isinstance(pl_module, Completes) and are_held_back(trainer.val_dataloaders):
             pl_module.learn_the_rest()
@@ -150,6 +151,19 @@ class KeepBestWeights(EarlyStopping):
         self.num_validations = state_dict["num_validations"]
         self.scores = state_dict.get("scores", {})
         super().load_state_dict(state_dict)
+
+
+class ShareOfEachEpoch(Callback):
+    """Choose the share of every epoch that is validated, where no best weights are kept.
+
+    Before a checkpoint is written: who loads it has the forecasts of that epoch.
+    """
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Choose the share of what was learnt so far."""
+        is_training = trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking
+        if is_training and isinstance(pl_module, Completes):
+            pl_module.choose_share()
 
 
 class FiniteWeights(Callback):

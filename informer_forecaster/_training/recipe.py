@@ -16,7 +16,7 @@ from torch.optim.lr_scheduler import ExponentialLR, LambdaLR
 
 from informer_forecaster._checks import Arguments
 
-from .best_weights import Completes, FiniteWeights, KeepBestWeights
+from .best_weights import Completes, FiniteWeights, KeepBestWeights, ShareOfEachEpoch
 from .defaults import Patience, enough_patience
 
 WARM_UP_STEPS = 100  # at most; never more than a tenth of all steps
@@ -44,6 +44,7 @@ class TrainingRecipe(Completes):
     ----------
     early_stopping_patience : int, "auto" or None
         Epochs without a lower validation loss after which training ends, if a series validates.
+        Its best weights are kept, also where a rule of the user's ends it; with None its last ones.
     **kwargs
         Parameters of the class that comes next: a module with an optimizer, and the attribute
         ``lr_scheduler_cls`` for a scheduler of the user's.
@@ -87,16 +88,18 @@ class TrainingRecipe(Completes):
         return [configured], [{"scheduler": scheduler, "interval": "step"}]
 
     def configure_callbacks(self) -> list[Callback]:
-        """Stop early, unless the user stops by a rule of their own, and look at the weights."""
+        """Keep the best weights, stop unless a rule of the user's does, and look at the weights."""
         if self.trainer.state.fn != TrainerFn.FITTING:
             return []
         callbacks: list[Callback] = self.trainer.callbacks  # type: ignore[attr-defined]
-        if self._patience is None or not stops_by_itself(self._patience, callbacks):
-            return [FiniteWeights()]
-        patience = self._patience
+        if self._patience is None:
+            return [ShareOfEachEpoch(), FiniteWeights()]
+        own = stoppers_of_the_user(callbacks)
+        patience = None if own else self._patience
         if patience == "auto":
             patience = enough_patience(self.trainer.max_epochs or 0)
-        return [KeepBestWeights(patience), FiniteWeights()]
+        # Lightning lets a callback of a subclass take the place of the user's, which stay so.
+        return [*own, KeepBestWeights(patience), FiniteWeights()]
 
     def count_epochs_of_the_best(self) -> None:
         """Let the count of epochs be that of the weights that were kept."""
@@ -190,11 +193,13 @@ def fuse_on_a_cpu(optimizer: torch.optim.Optimizer) -> None:
             group["fused"] = True
 
 
-def stops_by_itself(patience: Patience, callbacks: Sequence[Callback]) -> bool:
-    """Whether a training stops early without a rule of the user's, if a series validates."""
-    # One of an earlier training holds that one's weights, and will be replaced.
-    stoppers = [each for each in callbacks if isinstance(each, EarlyStopping)]
-    return patience is not None and all(getattr(each, "has_ended", False) for each in stoppers)
+def stoppers_of_the_user(callbacks: Sequence[Callback]) -> list[Callback]:
+    """Callbacks that end a training by a rule of the user's."""
+    return [
+        each
+        for each in callbacks
+        if isinstance(each, EarlyStopping) and not isinstance(each, KeepBestWeights)
+    ]
 
 
 def rate_factor(step: int, num_steps: float) -> float:
