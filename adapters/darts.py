@@ -409,8 +409,9 @@ class InformerModel(LoadsWeights, SavedWholeModel):
         if given.get("trainer") is not None:
             callbacks = given["trainer"].callbacks
         keeps_best = self.pl_module_params["early_stopping_patience"] is not None
-        stops = keeps_best and not stoppers_of_the_user(callbacks)
-        if stops and given.get("val_dataset") is None:
+        own = stoppers_of_the_user(callbacks)
+        needs_windows = keeps_best and all(each.monitor == "val_loss" for each in own)
+        if needs_windows and given.get("val_dataset") is None:
             given |= hold_back(train_dataset, given.get("dataloader_kwargs"))
         keeps_best &= given.get("val_dataset") is not None
         if self._chooses_epochs and keeps_best and not given.get("epochs"):

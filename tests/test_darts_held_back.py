@@ -166,6 +166,14 @@ def test_all_windows_train_where_nothing_would_be_chosen(tiny_model, waves, opti
     assert steps.training == set(range(8, 100))
 
 
+def test_an_early_stopping_of_the_user_has_windows_to_look_at(tiny_model, waves):
+    """Lightning refuses one without a validation loss, in the middle of the training."""
+    own = EarlyStopping("val_loss")
+    steps = steps_of(tiny_model, counting(waves), callbacks=[own])
+    assert steps.validation
+    assert float(own.best_score) < np.inf
+
+
 def test_all_windows_of_a_short_series_train(tiny_model, waves):
     """An eighth of 7 windows and the gap after it would leave three."""
     steps = steps_of(tiny_model, counting(waves, 18))

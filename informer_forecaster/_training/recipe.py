@@ -193,7 +193,7 @@ def fuse_on_a_cpu(optimizer: torch.optim.Optimizer) -> None:
             group["fused"] = True
 
 
-def stoppers_of_the_user(callbacks: Sequence[Callback]) -> list[Callback]:
+def stoppers_of_the_user(callbacks: Sequence[Callback]) -> list[EarlyStopping]:
     """Callbacks that end a training by a rule of the user's."""
     return [
         each
