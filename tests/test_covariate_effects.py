@@ -53,6 +53,29 @@ def test_a_known_holiday_is_forecast(tiny_model, factor):
     assert error(model, series, future_covariates=days) < 1.2 * factor
 
 
+def weekends(length=1400):
+    """Hours that are higher on Saturdays and Sundays: of eight of them, no two weeks tell when."""
+    hours = pd.date_range("2022-01-03", periods=length, freq="h")
+    return table(10 * (hours.weekday >= 5) + random().normal(size=length), hours)
+
+
+@pytest.mark.parametrize(("effects", "low", "high"), [(True, 0.7, 0.95), (False, 0.98, 2.0)])
+def test_the_calendar_tells_what_a_look_back_does_not_hold(tiny_model, effects, low, high):
+    """A week, of eight hours; without any covariate. 0.8 is the mean size of the noise."""
+    series = weekends()
+    model = tiny_model(n_epochs=0, trainer=WHOLE, covariate_effects=effects, time_features=True)
+    model.fit(series[:1050])
+    assert low < error(model, series, start=1050) < high
+
+
+def test_the_calendar_has_no_effect_on_a_random_walk(tiny_model):
+    """Weeks and months explain some of any walk that has been seen."""
+    series = table(random().normal(size=400).cumsum())
+    model = tiny_model(n_epochs=0, trainer=WHOLE, time_features=True).fit(series)
+    assert len(model.model.effects.stretch) > 0
+    assert not model.model.effects.weight.any()
+
+
 def test_without_effects_it_is_not(tiny_model):
     series, days = holidays()
     model = tiny_model(n_epochs=0, trainer=WHOLE, covariate_effects=False)

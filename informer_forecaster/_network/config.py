@@ -238,9 +238,9 @@ class InformerConfig:
 
     @property
     def has_effects(self) -> bool:
-        """Whether there are covariates, besides the calendar, whose effects are told apart."""
-        own = self.num_future_covariates - self.num_calendar_features
-        return bool(self.covariate_effects) and own + self.num_past_covariates > 0
+        """Whether there are covariates, or a calendar, whose effects are told apart."""
+        given = self.num_future_covariates + self.num_past_covariates
+        return bool(self.covariate_effects) and given > 0
 
     @property
     def acts_by_step(self) -> bool:

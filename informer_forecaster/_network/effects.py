@@ -116,9 +116,12 @@ class CovariateEffects(nn.Module):
 
     def steps(self, inputs: Inputs) -> tuple[Tensor, Tensor]:
         """Effects of the covariates at each step, before and after the origin, in units."""
-        if inputs.future is None or not self.num_columns:
+        if inputs.future is None:
             zero = inputs.target.new_zeros(1, 1, 1)
             return zero, zero
+        if not self.num_columns:
+            steps = self._calendar(inputs.future) @ self.weight[:, 0].T
+            return steps[:, : -self.horizon], steps[:, -self.horizon :]
         by_calendar, alone = self._parts(inputs.future)
         calendar = self._calendar(inputs.future)
         # Part by part: side by side they would be copied, and most of them times zeros.
@@ -138,9 +141,9 @@ class CovariateEffects(nn.Module):
 
     def functions(self, future: Tensor) -> tuple[Tensor, Tensor]:
         """Functions of the covariates ``(B, T, I)`` and of the calendar ``(B, T, J)``."""
-        by_calendar, alone = self._parts(future)
-        functions = torch.cat([torch.ones_like(future[..., :1]), *by_calendar, *alone], dim=2)
-        return functions, self._calendar(future)
+        constant = torch.ones_like(future[..., :1])
+        by_calendar, alone = self._parts(future) if self.num_columns else ([], [])
+        return torch.cat([constant, *by_calendar, *alone], dim=2), self._calendar(future)
 
     def _parts(self, future: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Functions of the covariates that may depend on the calendar, and those that do not."""

@@ -13,7 +13,7 @@ from informer_forecaster._network.effects import CovariateEffects
 from .effect_columns import Sizes, order_columns
 from .linear_forecast import LinearForecast, Reduce
 from .ridge import RidgeRegression
-from .windows import Sample, Windows
+from .windows import FOLDS, Sample, Windows
 
 # Steps to learn from, whatever the length of the series.
 MOST_STEPS = 60_000
@@ -115,10 +115,10 @@ class EffectsStart:
                 effects.past.scale.copy_(_positive(self._average(past.std(0, correction=0))))
             effects.past.knots.copy_(self._quantiles(effects.past.standardise(past)))
         future = self._steps(lambda batch: batch.inputs.future)
-        if future is None or not effects.num_columns:
+        if future is None:
             return
         columns, calendar = future.split([effects.num_columns, len(effects.stretch)], dim=1)
-        if rescale:
+        if rescale and effects.num_columns:
             effects.center.copy_(self._average(columns.mean(0)))
             effects.scale.copy_(_positive(self._average(columns.std(0, correction=0))))
         sizes = [float(len(one.unique())) for one in (*columns.T, *calendar.T)]
@@ -126,9 +126,21 @@ class EffectsStart:
         self._values, self._cycles = sizes[: effects.num_columns], sizes[effects.num_columns :]
         cycles = effects.stretch.new_tensor(self._cycles)
         effects.stretch.copy_((cycles - 1) / cycles)
+        if not effects.num_columns:
+            self._cycles = self._often_seen(cycles)
+            return
         curves = self._steps(self._curves)
         assert curves is not None
         effects.knots.copy_(self._quantiles(curves))
+
+    def _often_seen(self, cycles: Tensor) -> list[float]:
+        """Values of the cycles of which each fold has a whole one; others get one, and no wave."""
+        futures = [batch.inputs.future for batch in self.windows]
+        moves = torch.cat(
+            [one.diff(dim=1).ne(0).flatten(0, 1) for one in futures if one is not None]
+        )
+        periods = cycles / self._average(moves.to(cycles).mean(0))
+        return torch.where(self._num_steps()[1] >= FOLDS * periods, cycles, 1.0).tolist()
 
     def _quantiles(self, steps: Tensor) -> Tensor:
         """Quantiles ``(U, K)`` of steps ``(N, U)`` at which lines bend."""
