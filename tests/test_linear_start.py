@@ -383,7 +383,11 @@ def test_the_start_reads_batches_of_its_own_by_one_set_of_workers(tiny_model, wa
         """Give the model, and the workers and the largest batch of each loader."""
         loaders.clear()
         model = tiny_model(
-            batch_size=batch_size, n_epochs=0, trainer={"limit_train_batches": None}, **options
+            batch_size=batch_size,
+            n_epochs=0,
+            trainer={"limit_train_batches": None},
+            time_features=False,
+            **options,
         )
         model.fit(waves(400), dataloader_kwargs={"num_workers": 1})
         return model, Counter(

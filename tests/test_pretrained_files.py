@@ -95,7 +95,7 @@ DAMAGES = {
     "half the weights": (lambda d: truncate(d, "model.safetensors"), "not those of one save"),
     "one bit": (flip_a_byte, "not those of one save"),
     "other width": (argument(d_model=16), r"must be torch.float64 of the shape \(16"),
-    "other lengths": (argument(input_chunk_length=6), "lookback_skip.*must be"),
+    "other lengths": (argument(input_chunk_length=6), r"must be torch.float64 .*\(1, 0, 4, 8\)"),
     "a weight less": (weight(lambda w: w.pop(NAME)), f"{NAME}.*the file has absent"),
     "a weight more": (weight(lambda w: w.update(extra=torch.zeros(1))), "'extra' must be absent"),
     "a weight of another type": (
@@ -122,7 +122,9 @@ DAMAGES = {
                 input_chunk_length=10**12, lookback_skip=False, patch_length=1
             ),
             lambda w: [
-                w.pop(name) for name in list(w) if "lookback_skip" in name or name == "share"
+                w.pop(name)
+                for name in list(w)
+                if "lookback_skip" in name or name.startswith(("effects", "share"))
             ],
         ),
         "position code is too large",
