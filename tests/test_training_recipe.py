@@ -191,6 +191,7 @@ def test_an_early_stopping_of_the_user_ends_the_training(tiny_model, waves):
     own = EarlyStopping("val_loss", patience=1, min_delta=1e9)
     model, seen = fit(tiny_model, waves, callbacks=[own], n_epochs=8)
     assert len(seen.losses) == 2  # the first is better than infinity
+    assert own in model.trainer.callbacks
     best = seen.weights[int(np.argmin(seen.losses))]["network.projection.weight"]
     assert torch.equal(model.model.network.projection.weight, best)
 

@@ -28,6 +28,8 @@ NUM_HARMONICS = 6
 class CovariateEffects(nn.Module):
     """Effects of known-future and past covariates on the level of a series, linear in its weights.
 
+    Without a known-future covariate, those of the calendar by itself.
+
     A known-future covariate acts by its value, by each of the seven values before it and by the
     next one, or by eight others around it, and by averages of the values before it, as weather that
     lasts does; where it takes many values, by lines that bend at quantiles; and all of this by the
@@ -119,9 +121,6 @@ class CovariateEffects(nn.Module):
         if inputs.future is None:
             zero = inputs.target.new_zeros(1, 1, 1)
             return zero, zero
-        if not self.num_columns:
-            steps = self._calendar(inputs.future) @ self.weight[:, 0].T
-            return steps[:, : -self.horizon], steps[:, -self.horizon :]
         by_calendar, alone = self._parts(inputs.future)
         calendar = self._calendar(inputs.future)
         # Part by part: side by side they would be copied, and most of them times zeros.
@@ -141,12 +140,14 @@ class CovariateEffects(nn.Module):
 
     def functions(self, future: Tensor) -> tuple[Tensor, Tensor]:
         """Functions of the covariates ``(B, T, I)`` and of the calendar ``(B, T, J)``."""
-        constant = torch.ones_like(future[..., :1])
-        by_calendar, alone = self._parts(future) if self.num_columns else ([], [])
-        return torch.cat([constant, *by_calendar, *alone], dim=2), self._calendar(future)
+        by_calendar, alone = self._parts(future)
+        functions = torch.cat([torch.ones_like(future[..., :1]), *by_calendar, *alone], dim=2)
+        return functions, self._calendar(future)
 
     def _parts(self, future: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Functions of the covariates that may depend on the calendar, and those that do not."""
+        if not self.num_columns:
+            return [], []
         curves = self.curves(future[..., : self.num_columns])
         bent = bend(curves, self.knots)
         values, bends = (each[:, :, : self.num_columns] for each in (curves, bent))

@@ -135,10 +135,8 @@ class EffectsStart:
 
     def _often_seen(self, cycles: Tensor) -> list[float]:
         """Values of the cycles of which each fold has a whole one; others get one, and no wave."""
-        futures = [batch.inputs.future for batch in self.windows]
-        moves = torch.cat(
-            [one.diff(dim=1).ne(0).flatten(0, 1) for one in futures if one is not None]
-        )
+        moves = self._steps(_moves)
+        assert moves is not None
         periods = cycles / self._average(moves.to(cycles).mean(0))
         return torch.where(self._num_steps()[1] >= FOLDS * periods, cycles, 1.0).tolist()
 
@@ -238,6 +236,12 @@ class EffectsStart:
             passed = torch.einsum("chl,bln->bhcn", weight, columns[:, :steps])
             own = factor * (columns[:, steps:].unsqueeze(2) - passed)
             yield own.flatten(0, 1), values.flatten(0, 1)
+
+
+def _moves(batch: Windows) -> Tensor | None:
+    """Whether each feature of the future is another one at the next step."""
+    future = batch.inputs.future
+    return None if future is None else future.diff(dim=1).ne(0)
 
 
 def _positive(scale: Tensor) -> Tensor:

@@ -98,7 +98,7 @@ class TrainingRecipe(Completes):
         patience = None if own else self._patience
         if patience == "auto":
             patience = enough_patience(self.trainer.max_epochs or 0)
-        # Lightning lets a callback of a subclass take the place of the user's, which stay so.
+        # Named again, or Lightning would put ours, which is of a subclass, in the place of theirs.
         return [*own, KeepBestWeights(patience), FiniteWeights()]
 
     def count_epochs_of_the_best(self) -> None:

@@ -89,7 +89,9 @@ def _choose_effects(start: EffectsStart, sample: Sample, norm: Any) -> None:
     def attempt(unit: Tensor, rounds: int = ROUNDS) -> Attempt:
         return _attempt(start, unit, sample, norm, rounds)
 
-    attempts = [attempt(unit, rounds=0) for unit in units]
+    # The unit matters to past covariates alone, where nothing else has an effect.
+    plain = units if sample.first.inputs.past is not None else units[:1]
+    attempts = [attempt(unit, rounds=0) for unit in plain]
     if effects.num_columns:
         start.choose_columns(wide=False)
         attempts += map(attempt, units)
